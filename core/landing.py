@@ -1,0 +1,160 @@
+"""The landing zone: append-only versions of canonical rows in Parquet, the truth that all else derives from.
+
+Layout: ``<root>/<entity>/source=<source>/date=<UTC date of observed_at>/<content hash>.parquet``. A write is
+idempotent by content: rows that are already there are counted as duplicates and not written again, so a step that was
+killed is simply run again. Readers never lock; writers of one entity and source take turns.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import polars as pl
+
+from core.entities import ENTITIES
+from core.files import sha256_hex, write_bytes_atomic
+from core.locks import file_lock
+from core.schema import Entity
+
+EMPTY_SOURCE = "_schema"
+EMPTY_DATE = date(1970, 1, 1)
+
+
+class LandingError(ValueError):
+    """The rows do not fit the entity they are meant for."""
+
+
+@dataclass(frozen=True, slots=True)
+class LandingReport:
+    """What became of the rows given: ``landed`` new versions and ``duplicates`` of versions already there."""
+
+    landed: int = 0
+    duplicates: int = 0
+
+    def __add__(self, other: "LandingReport") -> "LandingReport":
+        return LandingReport(self.landed + other.landed, self.duplicates + other.duplicates)
+
+
+class Landing:
+    """Reads and writes canonical rows below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def prepare(self) -> None:
+        """Write a zero-row file for every entity, so that an entity nobody has fed can still be read."""
+        for entity in ENTITIES.values():
+            path = self._folder(entity, EMPTY_SOURCE, EMPTY_DATE) / "schema.parquet"
+            data = _parquet_bytes(entity.empty())
+            if not path.exists() or path.read_bytes() != data:
+                write_bytes_atomic(path, data)
+
+    def append(self, entity_name: str, rows: pl.DataFrame, *, source: str) -> LandingReport:
+        """Land rows that are not there yet.
+
+        Args:
+            entity_name: Name of a canonical entity.
+            rows: Its columns; a missing column is NULL, a column that the entity does not know is refused.
+            source: Source contract, or the format of an import.
+
+        Raises:
+            LandingError: a column is unknown, of the wrong type, or a required one holds NULL.
+        """
+        entity = ENTITIES[entity_name]
+        fitted = _fit(entity, rows)
+        if fitted.is_empty():
+            return LandingReport()
+        with file_lock(self.root / ".locks" / f"{entity.name}.{source}.lock"):
+            landed = sum(
+                self._append_day(entity, source, day[0], part)
+                for day, part in fitted.group_by(pl.col("observed_at").dt.date(), maintain_order=True)
+            )
+        return LandingReport(landed, rows.height - landed)
+
+    def _append_day(self, entity: Entity, source: str, day: date, rows: pl.DataFrame) -> int:
+        folder = self._folder(entity, source, day)
+        content = entity.content_columns
+        new = rows.unique(content, keep="first", maintain_order=True)
+        known = sorted(folder.glob("*.parquet"))
+        if known:
+            there = pl.read_parquet(known, columns=content, hive_partitioning=False, missing_columns="insert")
+            new = new.join(there, on=content, how="anti", nulls_equal=True, maintain_order="left")
+        if new.height:
+            name = sha256_hex(_parquet_bytes(new.drop("ingested_at")))[:32]
+            write_bytes_atomic(folder / f"{name}.parquet", _parquet_bytes(new))
+        return new.height
+
+    def scan(self, entity_name: str) -> pl.LazyFrame:
+        """Return all versions of all sources, with ``source`` and the partition's ``date``."""
+        entity = ENTITIES[entity_name]
+        schema = pl.Schema({**entity.schema, "source": pl.String(), "date": pl.Date()})
+        if not any((self.root / entity.name).glob("source=*/date=*/*.parquet")):
+            return pl.LazyFrame(schema=schema)
+        return pl.scan_parquet(
+            self.root / entity.name / "source=*" / "date=*" / "*.parquet",
+            hive_schema={"source": pl.String(), "date": pl.Date()},
+            missing_columns="insert",
+            schema=schema,
+        )
+
+    def read(
+        self,
+        entity_name: str,
+        *,
+        as_of: datetime | None = None,
+        since: datetime | None = None,
+        sources: Sequence[str] | None = None,
+    ) -> pl.DataFrame:
+        """Return the latest version of every row that was available at ``as_of``, sorted by key.
+
+        Args:
+            entity_name: Name of a canonical entity.
+            as_of: Only versions with ``available_at`` at or before it; without it, all that is known.
+            since: Only rows observed at or after it.
+            sources: Only these sources.
+        """
+        entity = ENTITIES[entity_name]
+        frame = self.scan(entity_name)
+        if as_of is not None:
+            frame = frame.filter(pl.col("available_at") <= as_of)
+        if since is not None:
+            frame = frame.filter(pl.col("date") >= since.astimezone(UTC).date(), pl.col("observed_at") >= since)
+        if sources is not None:
+            frame = frame.filter(pl.col("source").is_in(list(sources)))
+        key = [*entity.key, "source"]
+        return (
+            frame.sort([*key, "available_at", "observed_at", "ingested_at"], maintain_order=True)
+            .unique(key, keep="last", maintain_order=True)
+            .drop("date")
+            .collect(engine="in-memory")
+        )
+
+    def _folder(self, entity: Entity, source: str, day: date) -> Path:
+        return self.root / entity.name / f"source={source}" / f"date={day.isoformat()}"
+
+
+def _fit(entity: Entity, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows with exactly the entity's columns and types."""
+    unknown = [name for name in rows.columns if name not in entity.all_columns]
+    if unknown:
+        raise LandingError(f"{entity.name} has no columns {unknown}")
+    columns = [
+        (pl.col(name) if name in rows.columns else pl.lit(None)).cast(column.dtype).alias(name)
+        for name, column in entity.all_columns.items()
+    ]
+    try:
+        fitted = rows.select(columns) if rows.width else entity.empty()
+    except pl.exceptions.PolarsError as error:
+        raise LandingError(f"{entity.name}: {error}") from error
+    for name, column in entity.all_columns.items():
+        if column.required and fitted[name].null_count():
+            raise LandingError(f"{entity.name}.{name} is NULL in {fitted[name].null_count()} rows; it is required")
+    return fitted
+
+
+def _parquet_bytes(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd")
+    return buffer.getvalue()
