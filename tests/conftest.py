@@ -1,0 +1,36 @@
+"""What all tests share: the real data sets, when they are there."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def required(what: str) -> bool:
+    """Say whether this run must not skip tests that need it (``DEPOTWISE_REQUIRE=browser,data,npm``)."""
+    return what in os.environ.get("DEPOTWISE_REQUIRE", "").split(",")
+
+
+@pytest.fixture(autouse=True)
+def _hash_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEPOTWISE_HASH_KEY", "a key for tests only")
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """The folder with the real data sets and the planning benchmark, beside the repository."""
+    folder = REPOSITORY.parent / "shared"
+    if not (folder / "data").is_dir():
+        reason = f"the real data sets are not at {folder.name}/data beside the repository"
+        if required("data"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data_dir(shared_dir: Path) -> Path:
+    """The folder with the real data sets."""
+    return shared_dir / "data"
