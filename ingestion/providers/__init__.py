@@ -1,0 +1,1 @@
+"""One module per telematics source, and the shapes that every source shares (``base``)."""
