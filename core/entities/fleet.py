@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from core.schema import Column, Entity, instant, integer, number, text
+from core.schema import Column, Entity, flag, instant, integer, number, text
 
 CURRENT_TYPES = ("ac", "dc")
 VEHICLE_CLASSES = ("car", "van", "truck", "bus", "unknown")
@@ -100,6 +100,7 @@ DUTY = Entity(
         "min_target_soc_pct": number(
             "SoC that dispatch demands; NULL leaves it to the platform.", minimum=0, maximum=100
         ),
+        "is_deleted": flag("Dispatch withdrew the duty; NULL or false: it stands."),
     },
 )
 

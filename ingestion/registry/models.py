@@ -21,15 +21,20 @@ def _clock_time(value: object) -> object:
     """Read ``HH:MM`` strictly, so that YAML's base-60 numbers (17:00 without quotes) are refused with a hint."""
     if isinstance(value, str):
         return time.fromisoformat(value)
-    raise ValueError('write a local time of day in quotes, like "17:00"')
+    raise ValueError('this is no time of day; write local time in quotes, like "17:00"')
 
 
 def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
-        raise ValueError(f"{name!r} is no IANA time zone") from error
+        raise ValueError(f"{name!r} is no IANA time zone; write one like Europe/Berlin") from error
     return name
+
+
+def _whole(value: object) -> object:
+    """Read the digits of a CSV cell, which ``Literal`` would compare as text."""
+    return int(value) if isinstance(value, str) and value.isdigit() else value
 
 
 Identifier = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:-]+$")]
@@ -41,7 +46,7 @@ ClockTime = Annotated[time, BeforeValidator(_clock_time)]
 Zone = Annotated[str, AfterValidator(_known_zone)]
 UtcInstant = Annotated[datetime, AfterValidator(to_utc)]
 Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-Phases = Annotated[Literal[1, 3], BeforeValidator(lambda value: int(value) if isinstance(value, str) else value)]
+Phases = Annotated[Literal[1, 3], BeforeValidator(_whole)]
 
 
 class Entry(BaseModel):
@@ -130,9 +135,9 @@ class Site(Entry):
     def _covers_the_day(cls, limits: tuple[LimitFrom, ...]) -> tuple[LimitFrom, ...]:
         starts = [limit.from_time for limit in limits]
         if starts[0] != time(0):
-            raise ValueError('the first limit must start at "00:00"')
+            raise ValueError('the day begins without a limit; start the first one at "00:00"')
         if starts != sorted(set(starts)):
-            raise ValueError("limits must ascend by time of day, each later than the one before")
+            raise ValueError("limits are not in order of the day; let each start later than the one before")
         return limits
 
     @property
@@ -169,20 +174,26 @@ class Source(Entry):
     @model_validator(mode="after")
     def _one_place(self) -> "Source":
         if (self.url is None) == (self.path is None):
-            raise ValueError("give either url (an HTTP source) or path (files), not both and not neither")
+            raise ValueError("url and path are both given or both missing; give url for an HTTP source, path for files")
         if self.kind in HTTP_KINDS and self.url is None:
-            raise ValueError(f"a source of kind {self.kind} needs url")
+            raise ValueError(f"a source of kind {self.kind} has no url; give its base URL")
         if self.kind in FILE_KINDS and self.path is None:
-            raise ValueError(f"a source of kind {self.kind} needs path")
+            raise ValueError(
+                f"a source of kind {self.kind} has no path; give a file or folder, relative to the configuration"
+            )
         return self
 
     @model_validator(mode="after")
     def _credentials_fit(self) -> "Source":
         given = self.credentials
         if self.kind in ("rfms_v4", "ocpp_bridge") and given.token_env is None:
-            raise ValueError(f"a source of kind {self.kind} needs credentials: {{token_env: NAME_OF_A_VARIABLE}}")
+            raise ValueError(
+                f"a source of kind {self.kind} has no token; give credentials: {{token_env: NAME_OF_A_VARIABLE}}"
+            )
         if self.kind == "geotab" and None in (given.database, given.user_env, given.password_env):
-            raise ValueError("a source of kind geotab needs credentials: {database, user_env, password_env}")
+            raise ValueError(
+                "a source of kind geotab cannot log in; give credentials: {database, user_env, password_env}"
+            )
         return self
 
     @property
@@ -209,10 +220,11 @@ class Connector(Entry):
     @model_validator(mode="after")
     def _powers_fit(self) -> "Connector":
         if self.min_kw > self.max_kw:
-            raise ValueError(f"min_kw {self.min_kw:g} is above max_kw {self.max_kw:g}")
+            raise ValueError(f"min_kw {self.min_kw:g} is above max_kw {self.max_kw:g}; lower min_kw")
         if self.fallback_kw and not self.min_kw <= self.fallback_kw <= self.max_kw:
             raise ValueError(
-                f"fallback_kw {self.fallback_kw:g} must be 0, or from min_kw {self.min_kw:g} to max_kw {self.max_kw:g}"
+                f"fallback_kw {self.fallback_kw:g} cannot be held; "
+                f"use 0, or {self.min_kw:g} to {self.max_kw:g} (min_kw to max_kw)"
             )
         return self
 
@@ -243,13 +255,13 @@ class Vehicle(Entry):
     @model_validator(mode="after")
     def _complete(self) -> "Vehicle":
         if self.ac_max_kw is None and self.dc_max_kw is None:
-            raise ValueError("give ac_max_kw, dc_max_kw or both; without either it cannot charge")
+            raise ValueError("the vehicle cannot charge; give ac_max_kw, dc_max_kw or both")
         if self.ac_max_kw is not None and self.phases is None:
-            raise ValueError("a vehicle with ac_max_kw needs phases (1 or 3) of its on-board charger")
+            raise ValueError("ac_max_kw is given without phases; give those of its on-board charger, 1 or 3")
         if (self.source_id is None) != (self.source_ref is None):
-            raise ValueError("source_id and source_ref go together")
+            raise ValueError("one of source_id and source_ref is missing; give both or neither")
         if (self.home_station_id is None) != (self.home_connector_id is None):
-            raise ValueError("home_station_id and home_connector_id go together")
+            raise ValueError("one of home_station_id and home_connector_id is missing; give both or neither")
         return self
 
 
@@ -288,5 +300,7 @@ class Duty(Entry):
     @model_validator(mode="after")
     def _ends_after_it_starts(self) -> "Duty":
         if self.planned_return is not None and self.planned_return <= self.planned_departure:
-            raise ValueError("the duty ends before it starts")
+            raise ValueError(
+                "the duty ends before it starts; give a planned_return after planned_departure (with its date)"
+            )
         return self
