@@ -1,0 +1,139 @@
+"""Which assets a job makes, and the one function that runs jobs in process.
+
+``refresh`` and ``ingest`` are unpartitioned, ``plan``, ``train`` and ``report`` run once for each site. ``nightly`` is
+refresh, train where no model is fresh, then plan for each site; ``intraday`` is ingest, then plan for each site: a plan
+reads landing and never waits for dbt.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+import dagster as dg
+
+from core.settings import Settings
+from core.time_grid import format_instant
+from orchestration.instance import prepare_instance
+from orchestration.steps.workplace import Workplace
+
+SITES = dg.DynamicPartitionsDefinition(name="site")
+INGESTED_GROUPS = ("configuration", "telematics", "charging", "signals")
+JobName = Literal["nightly", "intraday", "train", "report"]
+
+ingest_job = dg.define_asset_job(
+    "ingest",
+    selection=dg.AssetSelection.groups(*INGESTED_GROUPS),
+    description="Sources into landing: configuration, telematics, charging, signals.",
+)
+refresh_job = dg.define_asset_job(
+    "refresh",
+    selection=dg.AssetSelection.groups(*INGESTED_GROUPS)
+    | dg.AssetSelection.tag("depotwise/layer", "marts")
+    | dg.AssetSelection.groups("publishing"),
+    description="Ingest, build the marts, publish them for analysts.",
+)
+train_job = dg.define_asset_job(
+    "train",
+    selection=dg.AssetSelection.groups("training"),
+    partitions_def=SITES,
+    description="Fit forecasts of a site, and promote them only where they beat the best baseline.",
+)
+plan_job = dg.define_asset_job(
+    "plan",
+    selection=dg.AssetSelection.groups("forecasts", "plans", "publication", "reports"),
+    partitions_def=SITES,
+    description="Forecast, plan, publish and report for a site.",
+)
+report_job = dg.define_asset_job(
+    "report",
+    selection=dg.AssetSelection.groups("reports"),
+    partitions_def=SITES,
+    description="The operations page of a site.",
+)
+JOBS = (ingest_job, refresh_job, train_job, plan_job, report_job)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One Dagster run of a chain: its job, its id, and the metadata of what it materialised."""
+
+    job: str
+    run_id: str
+    site_id: str | None
+    metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+class JobFailedError(RuntimeError):
+    """A run of the chain failed; what landed before stays, and the same command starts it again."""
+
+
+def chain(name: JobName, *, needs_training: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the jobs that run once, and those that run for each site, in order."""
+    match name:
+        case "nightly":
+            return ("refresh",), ("train", "plan") if needs_training else ("plan",)
+        case "intraday":
+            return ("ingest",), ("plan",)
+        case "train":
+            return (), ("train",)
+        case "report":
+            return ("refresh",), ("report",)
+
+
+def run_config(as_of: datetime, trigger: str) -> dict[str, Any]:
+    """Return the run configuration that pins a run to what was known at ``as_of``."""
+    return {"resources": {"workplace": {"config": {"as_of": format_instant(as_of), "trigger": trigger}}}}
+
+
+def run_job(
+    name: JobName,
+    *,
+    settings: Settings,
+    as_of: datetime,
+    sites: Sequence[str] | None = None,
+    needs_training: bool = False,
+) -> list[RunRecord]:
+    """Run a chain of jobs in process, recorded in Dagster's instance, for all sites or some.
+
+    Raises:
+        JobFailedError: a run failed; the message names the job, the site and the step.
+        ingestion.registry.ConfigurationError: the configuration has mistakes.
+    """
+    prepare_instance(settings)
+    known = [site.site_id for site in Workplace(settings).registry.sites]
+    chosen = known if sites is None else list(sites)
+    once, per_site = chain(name, needs_training=needs_training)
+    records = []
+    with dg.DagsterInstance.get() as instance:
+        instance.add_dynamic_partitions("site", known)
+        for job in once:
+            records.append(_execute(job, instance, run_config(as_of, name), None))
+        for site_id in chosen:
+            for job in per_site:
+                records.append(_execute(job, instance, run_config(as_of, name), site_id))
+    return records
+
+
+def _execute(job: str, instance: dg.DagsterInstance, config: dict[str, Any], site_id: str | None) -> RunRecord:
+    from orchestration.definitions import defs
+
+    result = (
+        defs()
+        .resolve_job_def(job)
+        .execute_in_process(instance=instance, run_config=config, partition_key=site_id, raise_on_error=False)
+    )
+    if not result.success:
+        failed = [event.step_key or job for event in result.all_events if event.is_failure]
+        where = f" for {site_id}" if site_id else ""
+        raise JobFailedError(
+            f"{job}{where} failed in {', '.join(dict.fromkeys(failed))} (run {result.run_id}); "
+            "see `depotwise ui` for its log; what landed stays, start the same command again"
+        )
+    metadata = {
+        event.materialization.asset_key.to_user_string(): {
+            key: value.value for key, value in event.materialization.metadata.items() if hasattr(value, "value")
+        }
+        for event in result.get_asset_materialization_events()
+    }
+    return RunRecord(job, result.run_id, site_id, metadata)
