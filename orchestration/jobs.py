@@ -104,19 +104,14 @@ def run_job(
     known = [site.site_id for site in Workplace(settings).registry.sites]
     chosen = known if sites is None else list(sites)
     once, per_site = chain(name, needs_training=needs_training)
-    records = []
+    steps = [(job, None) for job in once] + [(job, site_id) for site_id in chosen for job in per_site]
     with dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions("site", known)
-        for job in once:
-            records.append(_execute(job, instance, run_config(as_of, name), None))
-        for site_id in chosen:
-            for job in per_site:
-                records.append(_execute(job, instance, run_config(as_of, name), site_id))
-    return records
+        return [_execute(job, instance, run_config(as_of, name), site_id) for job, site_id in steps]
 
 
 def _execute(job: str, instance: dg.DagsterInstance, config: dict[str, Any], site_id: str | None) -> RunRecord:
-    from orchestration.definitions import defs
+    from orchestration.definitions import defs  # noqa: PLC0415 (the definitions import this module)
 
     result = (
         defs()

@@ -26,9 +26,9 @@ class Reading:
 class SocEvidence:
     """All that is known of a vehicle's state of charge at one instant.
 
-    ``charged_kwh`` is grid-side energy that its charger has counted since ``reading`` was taken (None: not plugged in, or
-    the meter is silent). ``forecast_soc_pct`` is the forecast at arrival with its own rung (4 or 5). ``moved_since`` says
-    that the vehicle has driven since the reading.
+    ``charged_kwh`` is grid-side energy that its charger has counted since ``reading`` was taken (None: not plugged
+    in, or the meter is silent). ``forecast_soc_pct`` is the forecast at arrival with its own rung (4 or 5).
+    ``moved_since`` says that the vehicle has driven since the reading.
     """
 
     reading: Reading | None = None

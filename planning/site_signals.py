@@ -75,8 +75,9 @@ def load_forecast(
 ) -> LoadForecast:
     """Forecast other load and PV from the same local quarter-hour of the days known so far.
 
-    Workdays and weekends are kept apart where both are known. Expected is the median; the careful side is the 95 % (load)
-    and 5 % (PV) quantile. Without history the configured typical load counts, a fifth higher on the careful side.
+    Workdays and weekends are kept apart where both are known. Expected is the median; the careful side is the 95 %
+    (load) and 5 % (PV) quantile. Without history the configured typical load counts, a fifth higher on the careful
+    side.
 
     Args:
         site_load: Rows of entity ``site_load`` of one site.

@@ -41,4 +41,5 @@ def backtest(
         mark = "→" if name == document["promoted"] else " "
         coverage = figures["coverage"].get("90")
         covered = "no intervals" if coverage is None else f"90 % covers {coverage:.1f} %"
-        console.print(f"{mark} {name:32} MAE {figures['mae']:.3f}  pinball {figures['pinball']:.3f}  {covered}", markup=False)
+        errors = f"MAE {figures['mae']:.3f}  pinball {figures['pinball']:.3f}"
+        console.print(f"{mark} {name:32} {errors}  {covered}", markup=False)

@@ -1,0 +1,81 @@
+"""Prices, load and peaks per slot, from what was known."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from planning.site_signals import load_forecast, price_signal, site_import
+
+START = datetime(2026, 2, 9, 13, tzinfo=UTC)
+
+
+def hourly_prices(begin: datetime, values: list[float]) -> pl.DataFrame:
+    starts = [begin + timedelta(hours=k) for k in range(len(values))]
+    return pl.DataFrame(
+        {"start_at": starts, "end_at": [start + timedelta(hours=1) for start in starts], "price_per_kwh": values},
+        schema_overrides={"start_at": pl.Datetime("us", "UTC"), "end_at": pl.Datetime("us", "UTC")},
+    )
+
+
+def test_hourly_prices_fill_their_quarter_hours_with_the_mark_up() -> None:
+    signal = price_signal(hourly_prices(START, [0.1, 0.2]), start_at=START, slots=8, markup_per_kwh=0.05)
+    assert signal is not None
+    assert signal.values == pytest.approx([0.15] * 4 + [0.25] * 4)
+    assert signal.assumed_slots == 0
+
+
+def test_beyond_the_published_day_the_same_hour_of_the_latest_day_counts() -> None:
+    yesterday = [0.01 * k for k in range(24)]
+    signal = price_signal(
+        hourly_prices(START - timedelta(hours=24), yesterday), start_at=START, slots=120, markup_per_kwh=0.0
+    )
+    assert signal is not None
+    assert signal.assumed_slots == 120
+    assert signal.values[:96] == pytest.approx(np.repeat(yesterday, 4))
+    assert signal.values[96:] == pytest.approx(np.repeat(yesterday, 4)[:24])
+
+
+def test_no_price_at_all_is_no_price_rather_than_zero() -> None:
+    assert price_signal(hourly_prices(START, []), start_at=START, slots=4, markup_per_kwh=0.1) is None
+
+
+def site_load(days: int) -> pl.DataFrame:
+    starts = [START - timedelta(days=days) + timedelta(minutes=15 * k) for k in range(96 * days)]
+    loads = [10.0 + start.hour + (5.0 if start.weekday() >= 5 else 0.0) for start in starts]
+    return pl.DataFrame(
+        {"start_at": starts, "base_load_kw": loads, "pv_kw": [0.0] * len(starts)},
+        schema_overrides={"start_at": pl.Datetime("us", "UTC")},
+    )
+
+
+def test_load_follows_the_hour_and_the_kind_of_day() -> None:
+    forecast = load_forecast(site_load(14), start_at=START, slots=4, timezone="UTC", typical_load_kw=99.0)
+    assert forecast.base_load_kw == pytest.approx([23.0] * 4)
+    assert forecast.history_days == 15
+
+
+def test_load_without_history_is_the_configured_one_and_careful_for_the_limit() -> None:
+    forecast = load_forecast(site_load(0), start_at=START, slots=3, timezone="Europe/Berlin", typical_load_kw=20.0)
+    assert forecast.base_load_kw == pytest.approx([20.0] * 3)
+    assert forecast.base_load_high_kw == pytest.approx([24.0] * 3)
+    assert forecast.pv_low_kw == pytest.approx([0.0] * 3)
+
+
+def test_site_import_adds_connectors_and_leaves_out_slots_of_unknown_load() -> None:
+    meters = pl.DataFrame(
+        {
+            "station_id": ["A", "A", "B", "B"],
+            "connector_id": [1, 1, 1, 1],
+            "observed_at": [START, START + timedelta(minutes=5), START, START + timedelta(minutes=20)],
+            "power_kw": [10.0, 6.0, 4.0, 3.0],
+        },
+        schema_overrides={"observed_at": pl.Datetime("us", "UTC")},
+    )
+    load = pl.DataFrame(
+        {"start_at": [START], "base_load_kw": [20.0], "pv_kw": [None]},
+        schema={"start_at": pl.Datetime("us", "UTC"), "base_load_kw": pl.Float64, "pv_kw": pl.Float64},
+    )
+    table = site_import(meters, load)
+    assert table.rows() == [(START, 20.0, 12.0, 32.0)]
