@@ -1,0 +1,217 @@
+"""Duty cycles: what a vehicle did on an operating day, from its first departure to its last return.
+
+A cycle is made of trips; where a provider sends no trips, of the runs of snapshots outside the depot. Every fact keeps
+the instant at which it became known, so that a training row can be cut off at its own instant. Frames in, frames out.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+import polars as pl
+
+CHAIN_GAP: Final = timedelta(hours=2)
+"""Trips closer than this belong together even over midnight; after this long at rest a returned vehicle is back."""
+LEAST_OUTING_KM: Final = 1.0
+"""A vehicle that moved less never left: the position jittered."""
+
+
+def complete_trips(versions: pl.DataFrame) -> pl.DataFrame:
+    """Return one row per trip: its start, and its end as it was first known.
+
+    A trip that the provider withdrew is dropped. Later recalculations are left aside: values that a row of the past
+    could not know must not enter it, and the first complete version is what it could know soonest.
+
+    Args:
+        versions: Versions of ``trip``, oldest knowledge first.
+    """
+    key = ["vehicle_id", "started_at"]
+    kept = versions.filter(~pl.col("is_deleted").fill_null(value=False).any().over(key))
+    attributes = ["distance_km", "energy_kwh", "soc_end_pct", "end_site_id"]
+    ended = pl.col("ended_at").is_not_null() & (pl.col("ended_at") >= pl.col("started_at"))
+    starts = kept.group_by(key, maintain_order=True).agg(
+        pl.col("available_at").min().alias("start_known_at"),
+        pl.col("soc_start_pct", "start_site_id", "route_id", "provider_ref").drop_nulls().first(),
+    )
+    ends = (
+        kept.filter(ended)
+        .unique(key, keep="first", maintain_order=True)
+        .select(*key, "ended_at", pl.col("available_at").alias("end_known_at"), *attributes)
+    )
+    return starts.join(ends, on=key, how="left").sort(key)
+
+
+def outings_from_snapshots(snapshots: pl.DataFrame, homes: pl.DataFrame) -> pl.DataFrame:
+    """Return trips, shaped like ``complete_trips``, from the runs of snapshots outside the home depot.
+
+    Args:
+        snapshots: Versions of ``vehicle_snapshot``.
+        homes: ``vehicle_id`` and ``home_site_id``; a vehicle that is never seen there yields nothing.
+    """
+    seen = (
+        snapshots.join(homes, on="vehicle_id", maintain_order="left")
+        .unique(["vehicle_id", "observed_at"], keep="first", maintain_order=True)
+        .sort("vehicle_id", "observed_at")
+        .with_columns(is_home=pl.col("at_site_id").eq_missing(pl.col("home_site_id")))
+        .filter(pl.col("is_home").any().over("vehicle_id"))
+    )
+    run = (pl.col("is_home") != pl.col("is_home").shift()).fill_null(value=True).cum_sum().over("vehicle_id")
+    first = ["observed_at", "available_at", "home_site_id", "is_home"]
+    edges = ["odometer_km", "energy_used_total_kwh", "soc_pct"]
+    runs = (
+        seen.with_columns(run=run)
+        .group_by("vehicle_id", "run", maintain_order=True)
+        .agg(
+            pl.col(first).first(),
+            *(pl.col(name).drop_nulls().first().alias(f"{name}_first") for name in edges),
+            *(pl.col(name).drop_nulls().last().alias(f"{name}_last") for name in edges),
+        )
+    )
+    return _outings(runs)
+
+
+def _outings(runs: pl.DataFrame) -> pl.DataFrame:
+    """Return the runs outside the depot, with the state of the runs at the depot before and after."""
+    before = {name: pl.col(f"{name}_last").shift(1).over("vehicle_id") for name in ("odometer_km", "soc_pct")}
+    after = {name: pl.col(name).shift(-1).over("vehicle_id") for name in ("observed_at", "available_at")}
+    used = pl.col("energy_used_total_kwh_first").shift(-1) - pl.col("energy_used_total_kwh_last").shift(1)
+    return (
+        runs.with_columns(
+            ended_at=after["observed_at"],
+            end_known_at=after["available_at"],
+            distance_km=pl.col("odometer_km_first").shift(-1).over("vehicle_id") - before["odometer_km"],
+            energy_kwh=used.over("vehicle_id"),
+            soc_start_pct=before["soc_pct"],
+            soc_end_pct=pl.col("soc_pct_first").shift(-1).over("vehicle_id"),
+        )
+        .filter(~pl.col("is_home"), pl.col("distance_km").fill_null(LEAST_OUTING_KM) >= LEAST_OUTING_KM)
+        .select(
+            "vehicle_id",
+            pl.col("observed_at").alias("started_at"),
+            pl.col("available_at").alias("start_known_at"),
+            "soc_start_pct",
+            pl.col("home_site_id").alias("start_site_id"),
+            pl.lit(None, pl.String).alias("route_id"),
+            pl.lit(None, pl.String).alias("provider_ref"),
+            "ended_at",
+            "end_known_at",
+            "distance_km",
+            "energy_kwh",
+            "soc_end_pct",
+            pl.when(pl.col("ended_at").is_not_null()).then("home_site_id").alias("end_site_id"),
+        )
+    )
+
+
+def assign_cycles(trips: pl.DataFrame, *, timezone: str) -> pl.DataFrame:
+    """Add ``operating_date`` to trips: the local date on which their chain of trips left.
+
+    Trips with less than ``CHAIN_GAP`` between them belong to one chain, so a night shift stays one cycle; chains that
+    leave on one date are one cycle. Which cycle a trip belongs to depends on earlier trips alone.
+    """
+    vehicle = "vehicle_id"
+    last_end = pl.coalesce("ended_at", "started_at").shift().over(vehicle)
+    is_first = (pl.col("started_at") - last_end >= CHAIN_GAP).fill_null(value=True)
+    return (
+        trips.sort(vehicle, "started_at")
+        .with_columns(chain=is_first.cum_sum().over(vehicle))
+        .with_columns(operating_date=local_date(pl.col("started_at").first().over(vehicle, "chain"), timezone))
+        .drop("chain")
+    )
+
+
+def local_date(instant: pl.Expr, timezone: str) -> pl.Expr:
+    """Return the local calendar date of instants."""
+    return instant.dt.convert_time_zone(timezone).dt.date()
+
+
+def clock_h(instant: pl.Expr, timezone: str, *, day: str = "operating_date") -> pl.Expr:
+    """Return local wall-clock hours since midnight of ``day``; over 24 on the next day."""
+    naive = instant.dt.convert_time_zone(timezone).dt.replace_time_zone(None)
+    return (naive - pl.col(day).cast(pl.Datetime("us"))).dt.total_seconds() / 3600
+
+
+def duty_cycles(trips: pl.DataFrame, homes: pl.DataFrame, *, timezone: str) -> pl.DataFrame:
+    """Return one row per vehicle and operating day, with when each half of it became known.
+
+    ``returned_at`` is NULL while it is open: the last trip has not ended, or did not end at the vehicle's depot
+    (where the source knows depots). ``known_at`` is when the return could be known to have been the day's last: the
+    local day is over, and the vehicle has rested for ``CHAIN_GAP``. ``energy_kwh`` and ``distance_km`` are NULL where
+    any trip lacks them.
+
+    Args:
+        trips: Trips with ``operating_date``.
+        homes: ``vehicle_id`` and ``home_site_id``.
+        timezone: IANA zone of the operating dates.
+    """
+    midnight = (pl.col("operating_date") + pl.duration(days=1)).cast(pl.Datetime("us"))
+    day_end = midnight.dt.replace_time_zone(timezone, ambiguous="latest", non_existent="null").dt.convert_time_zone(
+        "UTC"
+    )
+    cycles = (
+        trips.join(homes, on="vehicle_id", how="left", maintain_order="left")
+        .with_columns(has_sites=pl.col("end_site_id").is_not_null().any().over("vehicle_id"))
+        .group_by("vehicle_id", "operating_date", maintain_order=True)
+        .agg(
+            pl.col("started_at").first().alias("departed_at"),
+            pl.col("start_known_at").first().alias("departure_known_at"),
+            pl.col("route_id", "provider_ref").first(),
+            pl.col("soc_start_pct").first().alias("soc_departure_pct"),
+            pl.col("soc_end_pct").last().alias("soc_arrival_pct"),
+            pl.col("ended_at").last().alias("last_end_at"),
+            pl.col("end_known_at").max(),
+            whole("distance_km"),
+            whole("energy_kwh"),
+            pl.len().alias("trips"),
+            (
+                pl.col("end_site_id").last().eq_missing(pl.col("home_site_id").last()) | ~pl.col("has_sites").last()
+            ).alias("ended_home"),
+        )
+    )
+    is_back = pl.col("last_end_at").is_not_null() & pl.col("ended_home")
+    known = pl.max_horizontal("end_known_at", pl.col("last_end_at") + CHAIN_GAP, day_end)
+    return cycles.with_columns(
+        returned_at=pl.when(is_back).then("last_end_at"),
+        known_at=pl.when(is_back).then(known),
+    ).sort("vehicle_id", "operating_date")
+
+
+def whole(name: str) -> pl.Expr:
+    """Return a sum that is NULL where any part of it is unknown."""
+    return pl.when(pl.col(name).is_not_null().all()).then(pl.col(name).sum()).alias(name)
+
+
+def whole_so_far(name: str) -> pl.Expr:
+    """Return a running sum that is NULL from the first unknown part on."""
+    return pl.when(pl.col(name).is_null().cum_sum() == 0).then(pl.col(name).cum_sum())
+
+
+def progress(trips: pl.DataFrame) -> pl.DataFrame:
+    """Return what became known during each cycle: distance, energy and SoC so far, at each trip's end."""
+    ended = trips.filter(pl.col("end_known_at").is_not_null()).sort("end_known_at", "vehicle_id", "started_at")
+    cycle = ["vehicle_id", "operating_date"]
+    return ended.select(
+        *cycle,
+        pl.col("end_known_at").alias("available_at"),
+        whole_so_far("distance_km").over(cycle).alias("trip_km_so_far"),
+        whole_so_far("energy_kwh").over(cycle).alias("trip_kwh_so_far"),
+        pl.col("soc_end_pct").forward_fill().over(cycle).alias("trip_soc_pct"),
+        pl.col("ended_at").alias("last_trip_ended_at"),
+        pl.col("end_site_id").alias("last_trip_end_site_id"),
+        pl.int_range(1, pl.len() + 1).over(cycle).alias("trips_so_far"),
+    )
+
+
+def settle_soc(cycles: pl.DataFrame, vehicles: pl.DataFrame) -> pl.DataFrame:
+    """Complete cycles with ``drop_pp`` and with a SoC at arrival where the vehicle did not tell it.
+
+    The drop is trip energy over usable energy (SoH included); only where energy is unknown is it a difference of SoC.
+    """
+    battery = vehicles.select("vehicle_id", pl.col("usable_kwh").alias("_usable_kwh"))
+    by_energy = 100 * pl.col("energy_kwh") / pl.col("_usable_kwh")
+    by_soc = pl.col("soc_departure_pct") - pl.col("soc_arrival_pct")
+    estimated = (pl.col("soc_departure_pct") - by_energy).clip(0, 100)
+    return (
+        cycles.join(battery, on="vehicle_id", how="left", maintain_order="left")
+        .with_columns(drop_pp=pl.coalesce(by_energy, by_soc), soc_arrival_pct=pl.coalesce("soc_arrival_pct", estimated))
+        .drop("_usable_kwh")
+    )

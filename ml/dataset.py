@@ -1,0 +1,74 @@
+"""Facts as of an instant: the only door through which data enters `ml`.
+
+Here live the as-of view of the landing zone and the as-of join, which gives every row of a training set what was
+known at its own instant. No features, no models: only what could be known, and when.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from core.entities import ENTITIES
+from core.landing import Landing
+from core.time_grid import to_utc
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFacts:
+    """A view of the landing zone that cannot return anything that was not available at ``as_of``.
+
+    Invariants: every row returned has ``available_at <= as_of``; there is no way to ask for more.
+    ``since`` leaves out what was observed before it, to bound what is read.
+    """
+
+    landing: Landing
+    as_of: datetime
+    since: datetime | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "as_of", to_utc(self.as_of))
+
+    def latest(self, entity_name: str) -> pl.DataFrame:
+        """Return the latest version of every row, sorted by key, whenever it was observed."""
+        return self.landing.read(entity_name, as_of=self.as_of)
+
+    def versions(self, entity_name: str) -> pl.DataFrame:
+        """Return every version, oldest knowledge first, so that rows may be cut off at instants before ``as_of``."""
+        entity = ENTITIES[entity_name]
+        frame = self.landing.scan(entity_name).filter(pl.col("available_at") <= self.as_of)
+        if self.since is not None:
+            frame = frame.filter(pl.col("date") >= self.since.date(), pl.col("observed_at") >= self.since)
+        order = ["available_at", "observed_at", *[name for name in entity.key if name != "observed_at"]]
+        return frame.drop("date", "ingested_at").collect(engine="in-memory").sort(order, maintain_order=True)
+
+
+def as_of_join(
+    rows: pl.DataFrame,
+    facts: pl.DataFrame,
+    *,
+    by: Sequence[str],
+    at: str = "predicted_at",
+    known: str = "available_at",
+) -> pl.DataFrame:
+    """Give every row the latest fact of its group that was known at the row's own instant.
+
+    Args:
+        rows: Rows with the columns ``by`` and the instant ``at``; their order is kept.
+        facts: Facts with the columns ``by`` and the instant ``known``; of two known at once, the later row counts.
+        by: The group; a NULL in it matches nothing.
+        at: Instant of the row.
+        known: When the fact became known; it is not among the result's columns.
+    """
+    order = rows.with_row_index("_order").sort(at, "_order")
+    joined = order.join_asof(
+        facts.rename({known: "_known"}).sort("_known", maintain_order=True),
+        left_on=at,
+        right_on="_known",
+        by=list(by),
+        strategy="backward",
+        check_sortedness=False,
+        coalesce=False,
+    )
+    return joined.sort("_order").drop("_order", "_known", *(f"{column}_right" for column in by), strict=False)

@@ -1,0 +1,122 @@
+"""Rolling-origin forecasts: fitted weekly on what was known, used for the week that follows, calibrated as of each row.
+
+Every row is forecast by rules and by the model that the platform would have had at that instant; nothing that became
+known later can reach it. Frames in, frames out: deciding and reporting are elsewhere.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from ml.calibration import CalibrationParameters, IntArray, Misses, calibrated
+from ml.models.protocol import MEDIAN_INDEX, QUANTILE_COLUMNS, FloatArray
+from ml.models.quantile_trees import QuantileTrees, TooFewRowsError, TreeParameters
+from ml.questions import STAGES
+from ml.targets import Target
+
+FIT_EVERY: Final = timedelta(weeks=1)
+MODEL_NAME: Final = "quantile_trees"
+
+
+@dataclass(frozen=True, slots=True)
+class RollingForecasts:
+    """Raw quantiles of every forecaster for the same rows; NaN where a forecaster had not been fitted yet."""
+
+    rows: pl.DataFrame
+    raw: Mapping[str, FloatArray]
+
+    def misses(self, name: str) -> Misses:
+        """Return the forecaster's finished forecasts."""
+        is_finished = self.rows["actual"].is_not_null().to_numpy() & np.isfinite(self.raw[name][:, 0])
+        kept = self.rows.filter(pl.Series(is_finished))
+        return Misses(
+            raw=self.raw[name][is_finished],
+            actual=kept["actual"].to_numpy(),
+            known_s=epoch_s(kept["known_at"]),
+            stage=stage_numbers(kept),
+        )
+
+
+def weekly_origins(first: datetime, last: datetime) -> list[datetime]:
+    """Return instants a week apart, the first at ``first``, all before ``last``."""
+    weeks = int(np.ceil((last - first) / FIT_EVERY))
+    return [first + week * FIT_EVERY for week in range(max(weeks, 0))]
+
+
+def rolling_forecasts(
+    rows: pl.DataFrame, target: Target, *, origins: Sequence[datetime], until: datetime, parameters: TreeParameters
+) -> RollingForecasts:
+    """Forecast all rows by the rules, and those after the first origin by weekly fitted trees.
+
+    Args:
+        rows: Features, ``predicted_at``, ``known_at``, ``stage`` and ``actual``; sorted by ``predicted_at``.
+        target: What is forecast.
+        origins: Ascending instants of fits; each fit sees rows with ``known_at`` at or before its origin.
+        until: End of the last fit's week.
+        parameters: Of the trees.
+    """
+    raw: dict[str, FloatArray] = {rule.name: rule.quantiles(rows) for rule in target.baselines}
+    grown = np.full((rows.height, len(QUANTILE_COLUMNS)), np.nan)
+    for origin, end in zip(origins, [*origins[1:], until], strict=True):
+        asked = rows["predicted_at"].is_between(origin, end, closed="left").to_numpy()
+        known = rows.filter(pl.col("known_at") <= origin, pl.col("predicted_at") < origin)
+        try:
+            model = QuantileTrees.fit(
+                known, features=target.features, anchor=target.baseline(target.anchor), parameters=parameters
+            )
+        except TooFewRowsError:
+            continue
+        grown[asked] = model.quantiles(rows.filter(pl.Series(asked)))
+    if np.isfinite(grown).any():
+        raw[MODEL_NAME] = grown
+    return RollingForecasts(rows, raw)
+
+
+def calibrated_predictions(
+    forecasts: RollingForecasts, target: Target, *, since: datetime, until: datetime, parameters: CalibrationParameters
+) -> pl.DataFrame:
+    """Return finished rows predicted in ``[since, until)`` with calibrated quantiles, one row per forecaster and row.
+
+    Only rows that every forecaster answered are there, so that all are judged on the same.
+
+    Columns: name, row_key, predicted_at, actual, point (the median) and the nine quantiles.
+    """
+    span = pl.col("predicted_at").is_between(since, until, closed="left") & pl.col("actual").is_not_null()
+    asked = forecasts.rows.select(span.alias("asked"))["asked"].to_numpy()
+    asked &= np.all([np.isfinite(raw[:, 0]) for raw in forecasts.raw.values()], axis=0)
+    rows = forecasts.rows.filter(pl.Series(asked))
+    parts = []
+    for name, raw in forecasts.raw.items():
+        quantiles = calibrated(
+            raw[asked],
+            epoch_s(rows["predicted_at"]),
+            stage_numbers(rows),
+            misses=forecasts.misses(name),
+            default_spread=target.default_spread,
+            parameters=parameters,
+        )
+        parts.append(prediction_frame(rows, name, np.clip(quantiles, *target.bounds)))
+    return pl.concat(parts)
+
+
+def prediction_frame(rows: pl.DataFrame, name: str, quantiles: FloatArray) -> pl.DataFrame:
+    """Return rows with their quantiles under a forecaster's name."""
+    columns = {column: quantiles[:, index] for index, column in enumerate(QUANTILE_COLUMNS)}
+    return rows.select(pl.lit(name).alias("name"), "row_key", "predicted_at", "actual").with_columns(
+        point=quantiles[:, MEDIAN_INDEX], **columns
+    )
+
+
+def epoch_s(instants: pl.Series) -> IntArray:
+    """Return instants as whole epoch seconds."""
+    return instants.dt.epoch("s").to_numpy().astype(np.int64)
+
+
+def stage_numbers(rows: pl.DataFrame) -> IntArray:
+    """Return the stage of each row as a number."""
+    numbers = {stage: number for number, stage in enumerate(STAGES)}
+    return rows["stage"].replace_strict(numbers, default=len(STAGES), return_dtype=pl.Int64).to_numpy()

@@ -1,0 +1,32 @@
+"""The families put together, in the order in which they build on each other.
+
+Preset level: nothing is computed here. A new family is a new file and a line here.
+"""
+
+from typing import Final
+
+import polars as pl
+
+from ml.features import cycle_history, driver_history, duty_plan, energy_need, live_state, outside_weather, season
+from ml.fleet import FleetFacts
+
+CYCLE_FAMILIES: Final = (season, duty_plan, cycle_history, driver_history, live_state, outside_weather, energy_need)
+CYCLE_COLUMNS: Final = tuple(column for family in CYCLE_FAMILIES for column in family.COLUMNS)
+
+
+def cycle_features(questions: pl.DataFrame, facts: FleetFacts) -> pl.DataFrame:
+    """Add to each question about a cycle all that could be known at its ``predicted_at``.
+
+    Args:
+        questions: See ``ml.questions``.
+        facts: The site's event tables; rows of any instant up to its ``as_of`` may be asked about.
+    """
+    finished = cycle_history.outcomes(facts.cycles, facts.duties, facts.vehicles, timezone=facts.timezone)
+    rows = season.add(questions, timezone=facts.timezone)
+    rows = duty_plan.add(rows, facts.duties)
+    rows = cycle_history.add_groups(rows, facts.cycles, facts.vehicles, timezone=facts.timezone)
+    rows = cycle_history.add(rows, finished)
+    rows = driver_history.add(rows, finished, facts.assignments)
+    rows = live_state.add(rows, facts.snapshots, facts.progress, facts.cycles)
+    rows = outside_weather.add(rows, facts.weather)
+    return energy_need.add(rows, facts.vehicles)

@@ -1,0 +1,140 @@
+"""What is known of a site's fleet at an instant, gathered once: vehicles, cycles, progress, duties, weather.
+
+Here landing rows become the event tables that questions and features are made of. Vehicles and sites are master data:
+they are taken as known at ``as_of``; everything that happens keeps the instant at which it became known.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import polars as pl
+
+from ml.cycles import assign_cycles, complete_trips, duty_cycles, outings_from_snapshots, progress, settle_soc
+from ml.dataset import KnownFacts
+
+DEFAULT_TIMEZONE: Final = "UTC"
+
+
+class UnknownSiteError(ValueError):
+    """No facts name the site."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetFacts:
+    """A site's event tables as known at ``as_of``.
+
+    ``vehicles``: vehicle_id, home_site_id, model, vehicle_class, usable_kwh (SoH included), reference_kwh_per_km.
+    ``trips``, ``cycles``, ``progress``: see ``ml.cycles``. ``snapshots``: states in the order in which they became
+    known, late backlog left out. ``duties``, ``assignments``, ``weather``: versions, oldest knowledge first.
+    """
+
+    site_id: str | None
+    timezone: str
+    as_of: datetime
+    vehicles: pl.DataFrame
+    trips: pl.DataFrame
+    cycles: pl.DataFrame
+    progress: pl.DataFrame
+    snapshots: pl.DataFrame
+    duties: pl.DataFrame
+    assignments: pl.DataFrame
+    weather: pl.DataFrame
+
+    @property
+    def newest_observed_at(self) -> datetime | None:
+        """Return when the newest of the facts about vehicles was observed."""
+        stamps = (self.snapshots["observed_at"].max(), self.trips["ended_at"].max(), self.trips["started_at"].max())
+        known = [stamp for stamp in stamps if isinstance(stamp, datetime)]
+        return max(known) if known else None
+
+
+def fleet_facts(known: KnownFacts, *, site_id: str | None) -> FleetFacts:
+    """Gather a site's facts; without a site, those of all vehicles, which then share one time zone.
+
+    Raises:
+        UnknownSiteError: the site is named by no configuration and no vehicle.
+    """
+    timezone = site_timezone(known, site_id=site_id)
+    trip_versions, snapshot_versions = known.versions("trip"), known.versions("vehicle_snapshot")
+    vehicles = _vehicles(known, site_id=site_id, named=[trip_versions, snapshot_versions])
+    homes = vehicles.select("vehicle_id", "home_site_id")
+    trips, snapshots = (_of(frame, vehicles) for frame in (trip_versions, snapshot_versions))
+    trips = assign_cycles(_trips(trips, snapshots, homes), timezone=timezone)
+    return FleetFacts(
+        site_id=site_id,
+        timezone=timezone,
+        as_of=known.as_of,
+        vehicles=vehicles,
+        trips=trips,
+        cycles=settle_soc(duty_cycles(trips, homes, timezone=timezone), vehicles),
+        progress=progress(trips),
+        snapshots=_in_order(snapshots),
+        duties=_of(known.versions("duty"), vehicles),
+        assignments=_of(known.versions("assignment"), vehicles),
+        weather=_weather(known, site_id=site_id),
+    )
+
+
+def site_timezone(known: KnownFacts, *, site_id: str | None) -> str:
+    """Return the site's time zone; without a site, that of the only one, else UTC.
+
+    Raises:
+        UnknownSiteError: a site is asked for that the configuration does not name.
+    """
+    sites = known.latest("site").unique("site_id", keep="last", maintain_order=True)
+    if site_id is not None:
+        sites = sites.filter(pl.col("site_id") == site_id)
+        if sites.is_empty():
+            raise UnknownSiteError(
+                f"site {site_id!r} was not known at {known.as_of:%Y-%m-%dT%H:%MZ}; land the configuration first"
+            )
+    zones = sites["timezone"].unique().to_list()
+    return str(zones[0]) if len(zones) == 1 else DEFAULT_TIMEZONE
+
+
+def _vehicles(known: KnownFacts, *, site_id: str | None, named: list[pl.DataFrame]) -> pl.DataFrame:
+    """Return the vehicles of the configuration; without a site, those that only events name as well."""
+    vehicles = known.latest("vehicle").unique("vehicle_id", keep="last", maintain_order=True)
+    if site_id is not None:
+        vehicles = vehicles.filter(pl.col("site_id") == site_id)
+    else:
+        others = pl.concat([frame.select("vehicle_id") for frame in named]).unique().sort("vehicle_id")
+        others = others.join(vehicles, on="vehicle_id", how="anti", maintain_order="left")
+        vehicles = pl.concat([vehicles, others], how="diagonal")
+    return vehicles.select(
+        "vehicle_id",
+        pl.col("site_id").alias("home_site_id"),
+        "model",
+        pl.col("vehicle_class").fill_null("unknown"),
+        (pl.col("usable_kwh") * pl.col("soh_pct").fill_null(100.0) / 100).alias("usable_kwh"),
+        "reference_kwh_per_km",
+    ).sort("vehicle_id")
+
+
+def _of(frame: pl.DataFrame, vehicles: pl.DataFrame) -> pl.DataFrame:
+    return frame.join(vehicles.select("vehicle_id"), on="vehicle_id", how="semi", maintain_order="left")
+
+
+def _trips(trip_versions: pl.DataFrame, snapshots: pl.DataFrame, homes: pl.DataFrame) -> pl.DataFrame:
+    """Return the providers' trips, and outings from snapshots of the vehicles whose provider sends no trips."""
+    trips = complete_trips(trip_versions)
+    silent = snapshots.join(trips.select("vehicle_id"), on="vehicle_id", how="anti", maintain_order="left")
+    outings = outings_from_snapshots(silent, homes)
+    return pl.concat([trips, outings.select(trips.columns)], how="vertical_relaxed")
+
+
+def _in_order(snapshots: pl.DataFrame) -> pl.DataFrame:
+    """Leave out snapshots that arrived after a newer one of their vehicle: the newer state stands."""
+    is_newest = pl.col("observed_at") >= pl.col("observed_at").cum_max().over("vehicle_id")
+    return snapshots.filter(is_newest).select(
+        "vehicle_id", "available_at", "observed_at", "soc_pct", "odometer_km", "speed_kmh", "at_site_id", "is_plugged"
+    )
+
+
+def _weather(known: KnownFacts, *, site_id: str | None) -> pl.DataFrame:
+    """Return the temperatures of the site's place; without a site, or where it has none, of the only place."""
+    weather = known.versions("weather")
+    if site_id is not None and (weather["place_id"] == site_id).any():
+        return weather.filter(pl.col("place_id") == site_id)
+    return weather if weather["place_id"].n_unique() == 1 else weather.clear()

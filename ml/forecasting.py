@@ -1,0 +1,142 @@
+"""The forecasts of a site as of an instant: quantiles for every vehicle that is out or due out.
+
+Preset level: facts as of the instant, the newest model that is no newer, calibration by all outcomes known by then.
+There is always an answer: without a model a rule answers, without history the default does, and the rung says so.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from core.entities import ENTITIES
+from core.landing import Landing
+from core.time_grid import to_utc
+from ml.calibration import CalibrationParameters, Misses, calibrated
+from ml.dataset import KnownFacts
+from ml.evaluation.rolling_origin import epoch_s, stage_numbers
+from ml.features.pipeline import cycle_features
+from ml.fleet import FleetFacts, fleet_facts
+from ml.models.protocol import MEDIAN_INDEX, QUANTILE_COLUMNS, FloatArray, Forecaster
+from ml.questions import closed_questions, live_questions
+from ml.registry import ModelRegistry, StoredModel
+from ml.targets import CYCLE_TARGETS, Target, with_actual
+
+HISTORY: Final = timedelta(days=70)
+HORIZON: Final = timedelta(hours=36)
+RECENT: Final = timedelta(days=28)
+MOST_RECENT_ROWS: Final = 3_000
+UNTRAINED: Final = "untrained"
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenForecaster:
+    """Who answers for a target, and what is known of its past misses."""
+
+    forecaster: Forecaster
+    name: str
+    version: str
+    since: datetime
+    misses: pl.DataFrame | None
+
+    @classmethod
+    def of(cls, stored: StoredModel | None, target: Target, *, as_of: datetime) -> "ChosenForecaster":
+        """Return the stored one; without a training, the target's anchor rule with its own recent misses."""
+        if stored is None:
+            rule = target.baseline(target.anchor)
+            return cls(rule, rule.name, UNTRAINED, as_of - RECENT, None)
+        name = stored.card["promotion"]["promoted"]
+        return cls(stored.forecaster, name, stored.version, stored.trained_as_of, stored.misses)
+
+
+def forecast_site(
+    landing: Landing, *, site_id: str, as_of: datetime, models_dir: Path, horizon: timedelta = HORIZON
+) -> pl.DataFrame:
+    """Return rows of the ``forecast`` entity: return time and SoC at arrival of each vehicle out or due out.
+
+    Args:
+        landing: The landing zone.
+        site_id: Site, as the configuration names it.
+        as_of: Nothing that became available later is used, and no model that was trained later.
+        models_dir: Folder of all models.
+        horizon: Vehicles due out before its end are forecast too.
+
+    Returns:
+        Rows ready to land, sorted by target and subject: ``return_at`` in hours after ``predicted_at``,
+        ``soc_at_arrival_pct`` in percent; ``subject_id`` is ``<vehicle>/<operating date>``.
+
+    Raises:
+        ml.fleet.UnknownSiteError: the site was not known then.
+    """
+    instant = to_utc(as_of)
+    facts = fleet_facts(KnownFacts(landing, as_of=instant, since=instant - HISTORY), site_id=site_id)
+    live = live_questions(facts, horizon=horizon)
+    if live.is_empty():
+        return ENTITIES["forecast"].empty()
+    registry = ModelRegistry(models_dir)
+    chosen = {
+        target.name: ChosenForecaster.of(registry.newest(target, site_id=site_id, as_of=instant), target, as_of=instant)
+        for target in CYCLE_TARGETS
+    }
+    since = min(choice.since for choice in chosen.values())
+    recent = closed_questions(facts).filter(pl.col("predicted_at") >= since).tail(MOST_RECENT_ROWS)
+    rows = cycle_features(pl.concat([recent, live]), facts)
+    frames = [_forecast_target(rows, target, chosen[target.name], facts) for target in CYCLE_TARGETS]
+    return pl.concat(frames).sort("target", "subject_id")
+
+
+def _forecast_target(rows: pl.DataFrame, target: Target, choice: ChosenForecaster, facts: FleetFacts) -> pl.DataFrame:
+    live = rows.filter(pl.col("known_at").is_null())
+    recent = with_actual(rows, target, as_of=facts.as_of).filter(
+        pl.col("actual").is_not_null(), pl.col("predicted_at") >= choice.since
+    )
+    quantiles = calibrated(
+        choice.forecaster.quantiles(live),
+        epoch_s(live["predicted_at"]),
+        stage_numbers(live),
+        misses=_misses(choice, recent),
+        default_spread=target.default_spread,
+        parameters=CalibrationParameters(),
+    )
+    return _forecast_rows(live, np.clip(quantiles, *target.bounds), target, choice, facts)
+
+
+def _misses(choice: ChosenForecaster, recent: pl.DataFrame) -> Misses:
+    """Return the stored misses, and those of the same forecaster since it was trained."""
+    raw = choice.forecaster.quantiles(recent)
+    columns = {column: raw[:, index] for index, column in enumerate(QUANTILE_COLUMNS)}
+    order = ["known_at", "stage", "actual", *QUANTILE_COLUMNS]
+    frame = recent.with_columns(**columns).select(order)
+    if choice.misses is not None:
+        frame = pl.concat([choice.misses.select(order), frame])
+    return Misses(
+        raw=frame.select(QUANTILE_COLUMNS).to_numpy(),
+        actual=frame["actual"].to_numpy(),
+        known_s=epoch_s(frame["known_at"]),
+        stage=stage_numbers(frame),
+    )
+
+
+def _forecast_rows(
+    live: pl.DataFrame, quantiles: FloatArray, target: Target, choice: ChosenForecaster, facts: FleetFacts
+) -> pl.DataFrame:
+    columns = {column: quantiles[:, index] for index, column in enumerate(QUANTILE_COLUMNS)}
+    as_of = pl.lit(facts.as_of).cast(pl.Datetime("us", "UTC"))
+    schema = ENTITIES["forecast"].schema
+    return live.with_columns(
+        site_id=pl.lit(facts.site_id),
+        target=pl.lit(target.name),
+        unit=pl.lit(target.unit),
+        point=quantiles[:, MEDIAN_INDEX],
+        name=pl.lit(choice.name),
+        model_version=pl.lit(choice.version),
+        rung=target.rung(),
+        newest_input_at=pl.col("newest_fact_at"),
+        observed_at=as_of,
+        available_at=as_of,
+        ingested_at=as_of,
+        **columns,
+    ).select(pl.col(name).cast(dtype) for name, dtype in schema.items())

@@ -1,0 +1,203 @@
+"""Gradient-boosted quantile trees on what the anchor rule misses.
+
+LightGBM where its library loads; scikit-learn's histogram trees where the system lacks libgomp, said once and
+recorded in ``engine``. Deterministic for equal rows and hyper-parameters. Fitting only: what goes in is features' work.
+"""
+
+import base64
+import logging
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final, Literal, Self
+
+import numpy as np
+import polars as pl
+from pydantic import BaseModel, ConfigDict, Field
+
+from ml.models.baselines import Baseline
+from ml.models.protocol import LEVELS, FloatArray
+
+LOGGER = logging.getLogger(__name__)
+MODEL_CODE_VERSION: Final = 1
+Engine = Literal["lightgbm", "sklearn"]
+
+
+class TreeParameters(BaseModel):
+    """Hyper-parameters, declared once."""
+
+    model_config = ConfigDict(frozen=True)
+
+    levels: tuple[float, ...] = Field(
+        (0.05, 0.25, 0.5, 0.75, 0.95), description="Quantiles that get trees of their own; others are interpolated."
+    )
+    trees: int = Field(200, ge=1, description="Boosting rounds per quantile.")
+    learning_rate: float = Field(0.05, gt=0, description="Shrinkage of each round.")
+    leaves: int = Field(15, ge=2, description="Leaves per tree; small fleets have few days.")
+    least_rows_in_leaf: int = Field(20, ge=1, description="Rows that a leaf needs, on large sets.")
+    feature_share: float = Field(0.7, gt=0, le=1, description="Share of features that each tree may look at.")
+    row_share: float = Field(0.8, gt=0, le=1, description="Share of rows that each tree is grown on.")
+    l2: float = Field(1.0, ge=0, description="L2 penalty on leaf values.")
+    seed: int = Field(20260101, description="Seed of all chance.")
+    most_rows: int = Field(60_000, ge=100, description="Rows beyond this are thinned, evenly over time.")
+    least_rows: int = Field(60, ge=10, description="With fewer rows no trees are grown.")
+    threads: int = Field(1, ge=1, description="Threads; small fleets are fastest on one.")
+
+    def leaf_rows(self, rows: int) -> int:
+        """Return the least rows in a leaf for a training set of this size."""
+        return max(5, min(self.least_rows_in_leaf, rows // 40))
+
+
+class TooFewRowsError(ValueError):
+    """There are too few finished rows to grow trees on; rules serve instead."""
+
+
+@cache
+def tree_engine() -> Engine:
+    """Return which library grows the trees here; the reason for the second choice is logged once."""
+    try:
+        import lightgbm  # noqa: F401 (loading it is the question)
+    except (ImportError, OSError) as error:
+        LOGGER.warning("LightGBM cannot load (%s); scikit-learn's histogram trees serve instead", error)
+        return "sklearn"
+    return "lightgbm"
+
+
+@dataclass(frozen=True, slots=True)
+class QuantileTrees:
+    """Fitted trees: quantiles of actual minus anchor, added to the anchor.
+
+    Invariants: quantiles do not cross (they are sorted) and stay within the anchor's bounds.
+    """
+
+    name: str
+    engine: Engine
+    features: tuple[str, ...]
+    anchor: Baseline
+    parameters: TreeParameters
+    members: tuple[Any, ...]
+    conditional_on: tuple[str, ...] = ()
+
+    @classmethod
+    def fit(
+        cls,
+        rows: pl.DataFrame,
+        *,
+        features: Sequence[str],
+        anchor: Baseline,
+        parameters: TreeParameters,
+        engine: Engine | None = None,
+    ) -> Self:
+        """Grow trees on rows with features and ``actual``.
+
+        Raises:
+            TooFewRowsError: fewer finished rows than the parameters ask for.
+        """
+        known = thinned(rows.filter(pl.col("actual").is_not_null()), parameters.most_rows)
+        if known.height < parameters.least_rows:
+            raise TooFewRowsError(f"{known.height} finished rows; {parameters.least_rows} are needed to grow trees")
+        chosen = engine or tree_engine()
+        grow = _grow_lightgbm if chosen == "lightgbm" else _grow_sklearn
+        missed = known["actual"].to_numpy() - anchor.points(known)
+        members = grow(matrix(known, features), missed, parameters)
+        return cls(f"{chosen}_quantiles", chosen, tuple(features), anchor, parameters, tuple(members))
+
+    def quantiles(self, rows: pl.DataFrame) -> FloatArray:
+        """Return raw quantiles, shape (rows, levels)."""
+        if rows.is_empty():
+            return np.empty((0, len(LEVELS)))
+        inputs = matrix(rows, self.features)
+        grown = np.column_stack([member.predict(inputs) for member in self.members])
+        missed = spread_levels(np.sort(grown, axis=1), np.asarray(self.parameters.levels))
+        return np.clip(self.anchor.points(rows)[:, None] + missed, *self.anchor.bounds)
+
+    def dumped(self) -> list[str]:
+        """Return the trees as texts that ``restore`` reads."""
+        if self.engine == "lightgbm":
+            return [member.model_to_string() for member in self.members]
+        return [base64.b64encode(pickle.dumps(member)).decode() for member in self.members]
+
+    @classmethod
+    def restore(
+        cls,
+        texts: Sequence[str],
+        *,
+        engine: Engine,
+        features: Sequence[str],
+        anchor: Baseline,
+        parameters: TreeParameters,
+    ) -> Self:
+        """Read trees that ``dumped`` wrote; the models folder is our own, and trusted like our code."""
+        if engine == "lightgbm":
+            import lightgbm
+
+            members = [lightgbm.Booster(model_str=text) for text in texts]
+        else:
+            members = [pickle.loads(base64.b64decode(text)) for text in texts]  # noqa: S301 (our own file)
+        return cls(f"{engine}_quantiles", engine, tuple(features), anchor, parameters, tuple(members))
+
+
+def matrix(rows: pl.DataFrame, features: Sequence[str]) -> FloatArray:
+    """Return features as an array; unknown is NaN, which trees treat as its own case."""
+    return rows.select(pl.col(list(features)).cast(pl.Float64).fill_null(float("nan"))).to_numpy()
+
+
+def thinned(rows: pl.DataFrame, most: int) -> pl.DataFrame:
+    """Return at most so many rows, evenly spread over the frame's order."""
+    if rows.height <= most:
+        return rows
+    return rows[np.linspace(0, rows.height - 1, most).round().astype(np.int64)]
+
+
+def spread_levels(grown: FloatArray, levels: FloatArray) -> FloatArray:
+    """Return quantiles at ``LEVELS`` from quantiles at fewer levels, linear in the normal score beyond and between."""
+    from scipy.special import ndtri
+
+    known, wanted = ndtri(levels), ndtri(LEVELS)
+    right = np.clip(np.searchsorted(known, wanted), 1, len(known) - 1)
+    share = (wanted - known[right - 1]) / (known[right] - known[right - 1])
+    spread = grown[:, right - 1] * (1 - share) + grown[:, right] * share
+    return np.sort(spread, axis=1)
+
+
+def _grow_lightgbm(inputs: FloatArray, missed: FloatArray, parameters: TreeParameters) -> list[Any]:
+    import lightgbm
+
+    common = {
+        "objective": "quantile",
+        "learning_rate": parameters.learning_rate,
+        "num_leaves": parameters.leaves,
+        "min_data_in_leaf": parameters.leaf_rows(len(missed)),
+        "feature_fraction": parameters.feature_share,
+        "bagging_fraction": parameters.row_share,
+        "bagging_freq": 1,
+        "lambda_l2": parameters.l2,
+        "seed": parameters.seed,
+        "num_threads": parameters.threads,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbosity": -1,
+    }
+    data = lightgbm.Dataset(inputs, missed, params={"max_bin": 127, "verbosity": -1}, free_raw_data=False)
+    return [lightgbm.train({**common, "alpha": level}, data, parameters.trees) for level in parameters.levels]
+
+
+def _grow_sklearn(inputs: FloatArray, missed: FloatArray, parameters: TreeParameters) -> list[Any]:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    return [
+        HistGradientBoostingRegressor(
+            loss="quantile",
+            quantile=level,
+            learning_rate=parameters.learning_rate,
+            max_iter=parameters.trees,
+            max_leaf_nodes=parameters.leaves,
+            min_samples_leaf=parameters.leaf_rows(len(missed)),
+            l2_regularization=parameters.l2,
+            max_bins=127,
+            early_stopping=False,
+            random_state=parameters.seed,
+        ).fit(inputs, missed)
+        for level in parameters.levels
+    ]

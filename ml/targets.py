@@ -1,0 +1,146 @@
+"""What is forecast: each target's truth, unit, bounds, rules and the ladder it falls back along.
+
+Return times are hours after ``predicted_at``; SoC at arrival is percent, and what is taken off it comes from trip
+energy over usable energy. Targets of an open cycle are unknown, never zero. No fitting here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import polars as pl
+
+from ml.features.pipeline import CYCLE_COLUMNS
+from ml.history import first_known
+from ml.models.baselines import Baseline, baselines_of
+
+LEAST_OWN_OUTCOMES: Final = 3
+RUNG_MODEL, RUNG_GROUP, RUNG_DEFAULT = 4, 5, 6
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A target.
+
+    Args:
+        name: Its name in the forecast table.
+        unit: Unit of all its numbers.
+        actual: The truth, from a closed question.
+        features: Columns that a model may look at.
+        baselines: Rules, the anchor among them.
+        anchor: Name of the rule whose misses a model learns.
+        default_spread: Standard deviation assumed where nothing was ever observed.
+        own_count: Column that counts the vehicle's own outcomes; with too few, the rung says so.
+        any_known: Whether anything is known of the row's kind: a plan, a battery, anybody's outcomes.
+    """
+
+    name: str
+    unit: str
+    actual: pl.Expr
+    features: tuple[str, ...]
+    baselines: tuple[Baseline, ...]
+    anchor: str
+    default_spread: float
+    own_count: str
+    any_known: pl.Expr
+
+    def baseline(self, name: str) -> Baseline:
+        """Return the rule of this name."""
+        return next(rule for rule in self.baselines if rule.name == name)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest possible value."""
+        return self.baselines[0].bounds
+
+    def rung(self) -> pl.Expr:
+        """Return the rung of the ladder: the subject's own history, its group's, or the default."""
+        return (
+            pl.when(pl.col(self.own_count) >= LEAST_OWN_OUTCOMES)
+            .then(RUNG_MODEL)
+            .when(self.any_known)
+            .then(RUNG_GROUP)
+            .otherwise(RUNG_DEFAULT)
+        )
+
+
+def _return_at() -> Target:
+    clock = pl.col("prediction_clock_h")
+    groups = ("vehicle", "model", "class", "site")
+
+    def at(*medians: str, least: int = 1) -> pl.Expr:
+        return first_known(*medians, least=least) - clock
+
+    planned = pl.col("planned_return_h")
+    lateness = first_known("vehicle_lateness_h_median", *(f"{group}_lateness_h_median" for group in groups))
+    usual = at(*(f"{group}_return_clock_h_median" for group in groups))
+    evening = (20.0 - clock).clip(lower_bound=4.0)
+    ladder = pl.coalesce(planned, usual, evening)
+    rules: Mapping[str, pl.Expr] = {
+        "planned_return": planned,
+        "planned_return_plus_usual_lateness": planned + lateness,
+        "vehicle_duty_weekday_median": at("vehicle_duty_weekday_return_clock_h_median"),
+        "vehicle_weekday_median": at("vehicle_weekday_return_clock_h_median", least=2),
+        "vehicle_median": at("vehicle_return_clock_h_median"),
+        "duty_median": at("duty_return_clock_h_median"),
+        "same_first_trip_median": at("first_trip_return_clock_h_median"),
+        "last_week": pl.col("vehicle_weekday_return_clock_h_last") - clock,
+        "site_median": at("site_return_clock_h_median"),
+        "plan_or_habit": pl.coalesce(
+            planned + lateness.fill_null(0.0), at("first_trip_return_clock_h_median", least=3), usual
+        ),
+    }
+    return Target(
+        name="return_at",
+        unit="hours",
+        actual=(pl.col("returned_at") - pl.col("predicted_at")).dt.total_seconds() / 3600,
+        features=CYCLE_COLUMNS,
+        baselines=baselines_of(rules, ladder=ladder, bounds=(0.0, 72.0)),
+        anchor="plan_or_habit",
+        default_spread=3.0,
+        own_count="vehicle_return_clock_h_count",
+        any_known=planned.is_not_null() | (pl.col("site_return_clock_h_count") >= 1),
+    )
+
+
+def _soc_at_arrival() -> Target:
+    base = pl.coalesce("soc_base_pct", pl.lit(80.0))
+    share_left = (pl.col("remaining_km") / pl.col("expected_km")).fill_nan(None).clip(0, 1).fill_null(1.0)
+    groups = ("vehicle", "model", "class", "site")
+    by_energy = pl.col("soc_base_pct") - pl.col("expected_drop_pp")
+    site_km = 100 * pl.col("remaining_km") * pl.col("site_kwh_per_km_median") / pl.col("usable_kwh")
+    usual_drop = first_known(*(f"{group}_drop_pp_median" for group in groups))
+    ladder = pl.coalesce(by_energy, base - usual_drop * share_left, pl.lit(20.0))
+    rules: Mapping[str, pl.Expr] = {
+        "energy_over_usable_kwh": by_energy,
+        "constant_kwh_per_km": pl.col("soc_base_pct") - site_km,
+        "vehicle_weekday_median": base - first_known("vehicle_weekday_drop_pp_median") * share_left,
+        "vehicle_median": base - first_known("vehicle_drop_pp_median") * share_left,
+        "last_week": base - pl.col("vehicle_weekday_drop_pp_last") * share_left,
+        "class_median": base - first_known("class_drop_pp_median") * share_left,
+        "site_median": base - first_known("site_drop_pp_median") * share_left,
+    }
+    return Target(
+        name="soc_at_arrival_pct",
+        unit="pp",
+        actual=pl.col("soc_arrival_pct"),
+        features=CYCLE_COLUMNS,
+        baselines=baselines_of(rules, ladder=ladder, bounds=(0.0, 100.0)),
+        anchor="energy_over_usable_kwh",
+        default_spread=20.0,
+        own_count="vehicle_drop_pp_count",
+        any_known=by_energy.is_not_null() | (pl.col("site_drop_pp_count") >= 1),
+    )
+
+
+RETURN_AT: Final = _return_at()
+SOC_AT_ARRIVAL: Final = _soc_at_arrival()
+CYCLE_TARGETS: Final = (RETURN_AT, SOC_AT_ARRIVAL)
+
+
+def with_actual(rows: pl.DataFrame, target: Target, *, as_of: datetime) -> pl.DataFrame:
+    """Add ``actual``: NULL where it was not known at ``as_of`` (censored), or is out of the target's bounds."""
+    low, high = target.bounds
+    is_known = (pl.col("known_at") <= as_of) & target.actual.is_between(low, high)
+    return rows.with_columns(actual=pl.when(is_known).then(target.actual.cast(pl.Float64)))

@@ -1,0 +1,171 @@
+"""Weekly training of a site: fit, judge on rolling origins, decide, store.
+
+Preset level: it strings dataset, features, models, calibration and decision together, and computes nothing itself.
+A training of one ``as_of`` is done once; run again, it reads what it stored.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from core.landing import Landing
+from core.time_grid import format_instant, to_utc
+from ml.calibration import CalibrationParameters
+from ml.dataset import KnownFacts
+from ml.evaluation.metrics import metrics
+from ml.evaluation.promotion import Promotion, decide
+from ml.evaluation.rolling_origin import (
+    MODEL_NAME,
+    RollingForecasts,
+    calibrated_predictions,
+    rolling_forecasts,
+    weekly_origins,
+)
+from ml.features.pipeline import cycle_features
+from ml.fleet import fleet_facts
+from ml.models.protocol import QUANTILE_COLUMNS
+from ml.models.quantile_trees import MODEL_CODE_VERSION, QuantileTrees, TooFewRowsError, TreeParameters, thinned
+from ml.questions import closed_questions
+from ml.registry import ModelRegistry, trees_card, version_name
+from ml.targets import CYCLE_TARGETS, Target, with_actual
+
+LOGGER = logging.getLogger(__name__)
+HISTORY: Final = timedelta(days=400)
+JUDGED: Final = timedelta(weeks=4)
+MOST_ROWS: Final = 120_000
+"""Finished questions beyond this are thinned before features are made: a fleet of 1,000 asks two million a year."""
+MOST_MISSES: Final = 3_000
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingReport:
+    """What a training did: one card per target (decision, numbers of every forecaster, features, parameters)."""
+
+    site_id: str
+    as_of: datetime
+    cards: tuple[dict[str, Any], ...]
+    was_stored: bool
+
+    @property
+    def promoted(self) -> dict[str, str]:
+        """Return the forecaster used for each target."""
+        return {card["target"]: card["promotion"]["promoted"] for card in self.cards}
+
+
+def train_site(
+    landing: Landing, *, site_id: str, as_of: datetime, models_dir: Path, parameters: TreeParameters | None = None
+) -> TrainingReport:
+    """Train, judge and store the forecasters of a site from what was known at ``as_of``.
+
+    Args:
+        landing: The landing zone.
+        site_id: Site, as the configuration names it.
+        as_of: Nothing that became available later is used.
+        models_dir: Folder of all models.
+        parameters: Of the trees; without them the declared defaults, on one thread.
+
+    Raises:
+        ml.fleet.UnknownSiteError: the site was not known then.
+    """
+    chosen, instant = parameters or TreeParameters(), to_utc(as_of)
+    registry = ModelRegistry(models_dir)
+    version = version_name(instant, code_version=MODEL_CODE_VERSION)
+    stored = [_stored_card(registry, site_id, target, version) for target in CYCLE_TARGETS]
+    if all(stored):
+        return TrainingReport(site_id, instant, tuple(card for card in stored if card), was_stored=True)
+    rows = training_rows(landing, site_id=site_id, as_of=instant)
+    cards = []
+    for target in CYCLE_TARGETS:
+        card, trees, misses = train_target(rows, target, as_of=instant, parameters=chosen)
+        card |= {"site_id": site_id, "version": version}
+        registry.store(card, trees=trees, misses=misses)
+        LOGGER.info("%s, %s: %s", site_id, target.name, card["promotion"]["reason"])
+        cards.append(card)
+    return TrainingReport(site_id, instant, tuple(cards), was_stored=False)
+
+
+def _stored_card(registry: ModelRegistry, site_id: str, target: Target, version: str) -> dict[str, Any] | None:
+    cards = registry.cards(site_id=site_id, target=target.name)
+    return next((card for card in cards if card["version"] == version), None)
+
+
+def training_rows(landing: Landing, *, site_id: str | None, as_of: datetime) -> pl.DataFrame:
+    """Return finished questions with features, each cut off at its own ``predicted_at``."""
+    facts = fleet_facts(KnownFacts(landing, as_of=as_of, since=as_of - HISTORY), site_id=site_id)
+    return cycle_features(thinned(closed_questions(facts), MOST_ROWS), facts)
+
+
+def train_target(
+    rows: pl.DataFrame, target: Target, *, as_of: datetime, parameters: TreeParameters
+) -> tuple[dict[str, Any], QuantileTrees | None, pl.DataFrame]:
+    """Return the card, the trees fitted on all that is known (None where rows are too few), and the misses."""
+    settled = with_actual(rows, target, as_of=as_of)
+    known = settled.filter(pl.col("actual").is_not_null())
+    begin = as_of - JUDGED
+    forecasts = rolling_forecasts(
+        known, target, origins=weekly_origins(begin, as_of), until=as_of, parameters=parameters
+    )
+    judged = calibrated_predictions(forecasts, target, since=begin, until=as_of, parameters=CalibrationParameters())
+    promotion = decide(
+        judged,
+        models=[MODEL_NAME],
+        baselines=[rule.name for rule in target.baselines if not rule.conditional_on],
+        fallback=target.anchor,
+    )
+    trees = _fit_all(known, target, parameters)
+    if trees is None and promotion.promoted == MODEL_NAME:
+        raise AssertionError("a model was promoted that cannot be fitted")
+    return (
+        _card(target, promotion, judged, trees, as_of=as_of, rows=known.height),
+        trees,
+        stored_misses(forecasts, promotion.promoted),
+    )
+
+
+def _fit_all(known: pl.DataFrame, target: Target, parameters: TreeParameters) -> QuantileTrees | None:
+    try:
+        return QuantileTrees.fit(
+            known, features=target.features, anchor=target.baseline(target.anchor), parameters=parameters
+        )
+    except TooFewRowsError as error:
+        LOGGER.info("%s: no trees: %s", target.name, error)
+        return None
+
+
+def _card(
+    target: Target,
+    promotion: Promotion,
+    judged: pl.DataFrame,
+    trees: QuantileTrees | None,
+    *,
+    as_of: datetime,
+    rows: int,
+) -> dict[str, Any]:
+    names = judged["name"].unique(maintain_order=True).to_list()
+    return {
+        "schema": "depotwise.model_card/1",
+        "target": target.name,
+        "unit": target.unit,
+        "trained_as_of": format_instant(as_of),
+        "code_version": MODEL_CODE_VERSION,
+        "rows": rows,
+        "judged_from": format_instant(as_of - JUDGED),
+        "judged_rows": int(judged["row_key"].n_unique()),
+        "promotion": promotion.as_dict(),
+        "forecasts": {name: metrics(judged.filter(pl.col("name") == name)) for name in names},
+        "trees": None if trees is None else trees_card(trees, name=MODEL_NAME),
+        "calibration": CalibrationParameters().model_dump(mode="json"),
+    }
+
+
+def stored_misses(forecasts: RollingForecasts, name: str) -> pl.DataFrame:
+    """Return the latest finished forecasts of a forecaster: raw quantiles, actual, known_at, stage."""
+    raw = forecasts.raw[name]
+    columns = {column: raw[:, index] for index, column in enumerate(QUANTILE_COLUMNS)}
+    rows = forecasts.rows.select("row_key", "predicted_at", "known_at", "stage", "actual").with_columns(**columns)
+    finished = rows.filter(pl.col("q50").is_finite(), pl.col("actual").is_not_null())
+    return finished.sort("known_at", "row_key").tail(MOST_MISSES)
