@@ -67,24 +67,30 @@ class Landing:
         if fitted.is_empty():
             return LandingReport()
         with file_lock(self.root / ".locks" / f"{entity.name}.{source}.lock"):
-            landed = sum(
-                self._append_day(entity, source, day[0], part)
-                for day, part in fitted.group_by(pl.col("observed_at").dt.date(), maintain_order=True)
-            )
-        return LandingReport(landed, rows.height - landed)
+            new = fitted.filter(self._is_new(entity, source, fitted))
+            for day, part in new.group_by(pl.col("observed_at").dt.date(), maintain_order=True):
+                name = sha256_hex(_parquet_bytes(part.drop("ingested_at")))[:32]
+                write_bytes_atomic(self._folder(entity, source, day[0]) / f"{name}.parquet", _parquet_bytes(part))
+        return LandingReport(new.height, rows.height - new.height)
 
-    def _append_day(self, entity: Entity, source: str, day: date, rows: pl.DataFrame) -> int:
-        folder = self._folder(entity, source, day)
+    def is_new(self, entity_name: str, rows: pl.DataFrame, *, source: str) -> pl.Series:
+        """Say for each row whether ``append`` would land it: it is not there yet, and not given twice.
+
+        Raises:
+            LandingError: as ``append``.
+        """
+        entity = ENTITIES[entity_name]
+        return self._is_new(entity, source, _fit(entity, rows))
+
+    def _is_new(self, entity: Entity, source: str, rows: pl.DataFrame) -> pl.Series:
         content = entity.content_columns
-        new = rows.unique(content, keep="first", maintain_order=True)
-        known = sorted(folder.glob("*.parquet"))
-        if known:
-            there = pl.read_parquet(known, columns=content, hive_partitioning=False, missing_columns="insert")
+        days = rows["observed_at"].dt.date().unique().sort()
+        files = [path for day in days for path in sorted(self._folder(entity, source, day).glob("*.parquet"))]
+        new = rows.select(content).with_row_index("_row").unique(content, keep="first", maintain_order=True)
+        if files:
+            there = pl.read_parquet(files, columns=content, hive_partitioning=False, missing_columns="insert")
             new = new.join(there, on=content, how="anti", nulls_equal=True, maintain_order="left")
-        if new.height:
-            name = sha256_hex(_parquet_bytes(new.drop("ingested_at")))[:32]
-            write_bytes_atomic(folder / f"{name}.parquet", _parquet_bytes(new))
-        return new.height
+        return pl.int_range(rows.height, eager=True).is_in(new["_row"].implode())
 
     def scan(self, entity_name: str) -> pl.LazyFrame:
         """Return all versions of all sources, with ``source`` and the partition's ``date``."""
