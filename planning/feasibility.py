@@ -1,0 +1,264 @@
+"""The oracle: judges any plan by the powers alone, whoever made it.
+
+Every hard rule and every figure is recomputed here; nothing of the optimiser or the rules is imported. Tolerances are
+those of the public checker, so that a plan that is valid here is valid there.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from planning.model import (
+    NO_CONNECTOR,
+    SHORT_KWH,
+    Assignment,
+    Battery,
+    BoolArray,
+    Connector,
+    Cost,
+    FloatArray,
+    Plan,
+    Problem,
+)
+
+POWER_TOLERANCE_KW = 1e-3
+TAPER_TOLERANCE_KW = 1e-2
+LIMIT_TOLERANCE_KW = 1e-2
+RELATIVE_TOLERANCE = 1e-4
+REASON_CODES = frozenset(
+    {
+        "site_limit",
+        "group_limit",
+        "vehicle_limit",
+        "connector_limit",
+        "no_connector",
+        "short_stay",
+        "taper",
+        "minimum_power",
+        "priority",
+        "demand_charge",
+        "unknown_soc",
+        "not_dispatchable",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the powers give: cost, peak of the import, SoC at departure and shortfall [N], import [T]."""
+
+    cost: Cost
+    peak_kw: float
+    end_soc_pct: FloatArray
+    shortfall_kwh: FloatArray
+    import_kw: FloatArray
+
+    @property
+    def ready_pct(self) -> float:
+        """Share of vehicles that reach their required SoC."""
+        return 100 * float((self.shortfall_kwh <= SHORT_KWH).mean()) if len(self.shortfall_kwh) else 100.0
+
+
+def measure(problem: Problem, power_kw: FloatArray, battery_kw: FloatArray | None) -> Figures:
+    """Return the figures of powers [N, T] and of the stationary battery [T]."""
+    fleet = problem.fleet
+    net = problem.other_load_kw + power_kw.sum(axis=0)
+    if battery_kw is not None:
+        net = net + battery_kw
+    imported, exported = np.maximum(net, 0.0), np.maximum(-net, 0.0)
+    end_soc = _soc(problem, power_kw)[:, -1]
+    missing = np.maximum(fleet.required_soc_pct / 100 - end_soc, 0.0)
+    short_kwh = missing * fleet.battery_kwh / fleet.efficiency
+    energy = float((imported * problem.price_per_kwh - exported * problem.feed_in_per_kwh).sum() * problem.slot_hours)
+    shortfall = float((short_kwh * fleet.priority).sum() * problem.shortfall_price_per_kwh)
+    return Figures(
+        cost=Cost(energy, _demand_cost(problem, imported), shortfall),
+        peak_kw=float(imported.max()),
+        end_soc_pct=100 * end_soc,
+        shortfall_kwh=short_kwh,
+        import_kw=imported,
+    )
+
+
+def _soc(problem: Problem, power_kw: FloatArray) -> FloatArray:
+    """Return the SoC as a fraction at the end of every slot, [N, T]."""
+    fleet = problem.fleet
+    gained = fleet.efficiency[:, None] * power_kw * problem.slot_hours / fleet.battery_kwh[:, None]
+    soc: FloatArray = fleet.start_soc_pct[:, None] / 100 + np.cumsum(gained, axis=1)
+    return soc
+
+
+def _demand_cost(problem: Problem, imported: FloatArray) -> float:
+    cost = 0.0
+    for charge in problem.demand_charges:
+        over = imported if charge.slots is None else imported[charge.slots]
+        cost += charge.price_per_kw * max(0.0, float(over.max(initial=0.0)) - charge.so_far_kw)
+    return cost
+
+
+def violations(problem: Problem, plan: Plan) -> list[str]:
+    """Return every broken rule and every untrue figure, one sentence each; none means the plan is valid."""
+    if plan.vehicle_ids != problem.fleet.vehicle_ids or plan.power_kw.shape != (problem.fleet.size, problem.slots):
+        return [f"the plan is not for these {problem.fleet.size} vehicles and {problem.slots} slots"]
+    if not np.isfinite(plan.power_kw).all():
+        return ["a power is not finite"]
+    found = [
+        *_vehicle_violations(problem, plan.power_kw),
+        *_battery_violations(problem, plan.battery_kw),
+        *_figure_violations(problem, plan),
+    ]
+    if problem.connectors is not None:
+        found += _connector_violations(problem, plan)
+    figures = measure(problem, plan.power_kw, plan.battery_kw)
+    over = figures.import_kw - problem.grid_limit_kw
+    if (over > LIMIT_TOLERANCE_KW).any():
+        found.append(
+            f"site limit exceeded in {int((over > LIMIT_TOLERANCE_KW).sum())} slots, by up to {over.max():.3f} kW"
+        )
+    return found
+
+
+def _vehicle_violations(problem: Problem, power: FloatArray) -> list[str]:
+    fleet = problem.fleet
+    drawing = power > POWER_TOLERANCE_KW
+    soc = _soc(problem, power)
+    knee = fleet.taper_knee_soc_pct[:, None] / 100
+    with np.errstate(divide="ignore", invalid="ignore"):
+        fall = (soc - knee) / (1 - knee) * (1 - fleet.taper_end_fraction[:, None])
+    tapered = fleet.taper_power_kw[:, None] * np.minimum(1, 1 - np.where(knee < 1, fall, 0.0))
+    broken = {
+        "negative power": power < -POWER_TOLERANCE_KW,
+        "power above the vehicle's maximum": power > fleet.max_power_kw[:, None] + POWER_TOLERANCE_KW,
+        "power while not plugged in": ~problem.present() & (np.abs(power) > POWER_TOLERANCE_KW),
+        "SoC above 100 %": (soc > 1 + 1e-6) & drawing.any(axis=1, keepdims=True),
+        "power above the taper": drawing & (power > tapered + TAPER_TOLERANCE_KW),
+    }
+    if problem.enforce_min_power:
+        least = fleet.min_power_kw[:, None] - POWER_TOLERANCE_KW
+        broken["power between zero and the minimum"] = drawing & (power < least)
+    return [sentence for what, mask in broken.items() if (sentence := _named(problem, mask, what))]
+
+
+def _named(problem: Problem, mask: BoolArray, what: str) -> str | None:
+    rows = np.flatnonzero(mask.any(axis=1))
+    return f"{what}: {len(rows)} vehicles, e.g. {problem.fleet.vehicle_ids[rows[0]]}" if len(rows) else None
+
+
+def _battery_violations(problem: Problem, power: FloatArray | None) -> list[str]:
+    spec = problem.battery
+    if spec is None:
+        drawn = power is not None and bool((np.abs(power) > POWER_TOLERANCE_KW).any())
+        return ["battery power without a battery"] if drawn else []
+    if power is None or power.shape != (problem.slots,) or not np.isfinite(power).all():
+        return ["battery_kw has the wrong length"]
+    found = []
+    if (np.abs(power) > spec.max_power_kw + POWER_TOLERANCE_KW).any():
+        found.append("battery power above its maximum")
+    stored = stored_kwh(spec, power, problem.slot_hours)
+    slack = 1e-3 * spec.capacity_kwh + 1e-6
+    if (stored < -slack).any() or (stored > spec.capacity_kwh + slack).any() or stored[-1] < spec.start_kwh - slack:
+        found.append("battery energy out of bounds, or below its start at the end")
+    return found
+
+
+def stored_kwh(battery: Battery, power_kw: FloatArray, slot_hours: float) -> FloatArray:
+    """Return the energy in the stationary battery at the end of every slot, [T]."""
+    into = np.where(power_kw > 0, power_kw * battery.charge_efficiency, power_kw / battery.discharge_efficiency)
+    stored: FloatArray = battery.start_kwh + np.cumsum(slot_hours * into)
+    return stored
+
+
+def _connector_violations(problem: Problem, plan: Plan) -> list[str]:
+    """One vehicle a connector at a time; plugged and unplugged by its driver, or while somebody is there."""
+    assert problem.connectors is not None
+    items = {item.index: item for item in problem.connectors.items}
+    held = plan.assignment
+    found: list[str] = []
+    drawing = np.flatnonzero((plan.power_kw > POWER_TOLERANCE_KW).any(axis=1))
+    for row in drawing:
+        item = items.get(int(held.connector[row]))
+        name = problem.fleet.vehicle_ids[row]
+        if item is None:
+            found.append(f"{name} charges without a valid connector")
+            continue
+        found += [f"{name} {what}" for what in _hold_violations(problem, plan, int(row), item)]
+    found += _overlaps(held, drawing[held.connector[drawing] != NO_CONNECTOR], problem)
+    return found + _group_violations(problem, plan, items)
+
+
+def _hold_violations(problem: Problem, plan: Plan, row: int, item: Connector) -> list[str]:
+    """Judge one vehicle's hold of a connector."""
+    assert problem.connectors is not None
+    fleet, attended = problem.fleet, problem.connectors.attended
+    plug, unplug = int(plan.assignment.plug_slot[row]), int(plan.assignment.unplug_slot[row])
+    arrival, departure = int(fleet.arrival_slot[row]), int(fleet.departure_slot[row])
+    if not arrival <= plug < unplug <= departure:
+        return [f"is plugged in over [{plug}, {unplug}), outside its stay"]
+    found = []
+    here = int(fleet.plugged_connector[row])
+    if here != NO_CONNECTOR and plug == arrival and item.index != here:
+        found.append(f"is plugged into connector {here}, not {item.index}")
+    power = plan.power_kw[row]
+    if item.is_dc != bool(fleet.is_dc[row]) or power.max() > item.max_kw + POWER_TOLERANCE_KW:
+        found.append(f"does not fit connector {item.index}")
+    slots = np.flatnonzero(power > POWER_TOLERANCE_KW)
+    if slots[0] < plug or slots[-1] >= unplug:
+        found.append(f"charges outside its plugged interval [{plug}, {unplug})")
+    plugged_by_hand = plug == arrival or attended[plug]
+    unplugged_by_hand = unplug == departure or attended[min(unplug, len(attended) - 1)]
+    if not (plugged_by_hand and unplugged_by_hand):
+        found.append(f"is plugged or unplugged when nobody is there: [{plug}, {unplug})")
+    return found
+
+
+def _overlaps(held: Assignment, rows: np.ndarray, problem: Problem) -> list[str]:
+    spans = sorted((int(held.connector[r]), int(held.plug_slot[r]), int(held.unplug_slot[r]), int(r)) for r in rows)
+    names = problem.fleet.vehicle_ids
+    return [
+        f"connector {one[0]} is held by {names[one[3]]} and {names[two[3]]} at once"
+        for one, two in pairwise(spans)
+        if one[0] == two[0] and two[1] < one[2]
+    ]
+
+
+def _group_violations(problem: Problem, plan: Plan, items: dict[int, Connector]) -> list[str]:
+    member = np.array([item.group_id if (item := items.get(int(c))) else None for c in plan.assignment.connector])
+    found = []
+    for group in problem.groups:
+        over = plan.power_kw[member == group.group_id].sum(axis=0) - group.limit_kw
+        if (over > LIMIT_TOLERANCE_KW).any():
+            found.append(f"group {group.group_id} exceeds its limit by {over.max():.3f} kW")
+    return found
+
+
+def _figure_violations(problem: Problem, plan: Plan) -> list[str]:
+    """Compare what the plan says of itself with what its powers give."""
+    figures = measure(problem, plan.power_kw, plan.battery_kw)
+    true, said = figures.cost, plan.cost
+    scale = max(1.0, abs(true.energy) + true.demand + true.shortfall)
+    found = [
+        f"reported cost.{name} {getattr(said, name):.4f} is not {getattr(true, name):.4f}"
+        for name in ("energy", "demand", "shortfall", "total")
+        if not abs(getattr(said, name) - getattr(true, name)) <= RELATIVE_TOLERANCE * scale
+    ]
+    if not abs(plan.peak_kw - figures.peak_kw) <= 0.05 + RELATIVE_TOLERANCE * figures.peak_kw:
+        found.append(f"reported peak_kw {plan.peak_kw:.3f} is not {figures.peak_kw:.3f}")
+    if (np.abs(plan.end_soc_pct - figures.end_soc_pct) > 0.05).any():
+        found.append("end_soc_pct is not what the powers give")
+    if (np.abs(plan.shortfall_kwh - figures.shortfall_kwh) > 0.05).any():
+        found.append("shortfall_kwh is not what the powers give")
+    bound = plan.solver.lower_bound
+    if bound is not None and bound > true.total + RELATIVE_TOLERANCE * max(1.0, abs(true.total)):
+        found.append(f"the claimed lower bound {bound:.4f} is above the plan's own cost {true.total:.4f}")
+    return found + _reason_violations(plan, figures)
+
+
+def _reason_violations(plan: Plan, figures: Figures) -> list[str]:
+    reasons = plan.reasons or (None,) * len(plan.vehicle_ids)
+    unexplained = [
+        name
+        for name, short, reason in zip(plan.vehicle_ids, figures.shortfall_kwh, reasons, strict=True)
+        if short > SHORT_KWH and (reason is None or reason.code not in REASON_CODES or not reason.text)
+    ]
+    return [f"short of its target without a reason: {len(unexplained)}, e.g. {unexplained[0]}"] if unexplained else []

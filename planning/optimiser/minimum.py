@@ -1,0 +1,120 @@
+"""Minimum power: powers between zero and the minimum become a pattern of slots, within which all is optimised again.
+
+A vertex of the relaxation has few such powers (about one a vehicle), so a pattern read off it costs next to nothing.
+A pattern [N, T] says in which slots a vehicle charges at its minimum or more.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from planning.feasibility import measure
+from planning.model import BoolArray, Fleet, FloatArray, IntArray, Problem
+from planning.optimiser.monolith import solve_monolith
+from planning.optimiser.program import SolverError
+from planning.optimiser.result import Relaxation
+from planning.optimiser.scope import Scope, curve_of
+from planning.taper import settle
+
+# Shares of the minimum from which a power is rounded up; the first is usually within 0.1 % of the bound.
+THRESHOLDS = (0.4, 0.05, 0.75, 1.0)
+GOOD_ENOUGH = 1e-3
+EPSILON_KW = 1e-6
+
+
+def repair(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxation:
+    """Return powers that are zero or at least the minimum, close to the relaxation's cost.
+
+    A target that the rule puts out of reach is replaced by the best one within it.
+    """
+    usable = np.where(scope.ceiling_kw >= problem.fleet.min_power_kw[:, None] - EPSILON_KW, scope.ceiling_kw, 0.0)
+    scope = scope.narrowed(usable, None)
+    within = replace(problem, fleet=_with_reachable_targets(problem, scope))
+    best: tuple[float, Relaxation] | None = None
+    for threshold in THRESHOLDS:
+        pattern = _within_limits(within, scope, relaxed, _pattern(within, scope, relaxed, threshold))
+        candidate = _optimise(within, scope, relaxed, pattern)
+        cost = measure(problem, candidate.power_kw, candidate.battery_kw).cost.total
+        if best is None or cost < best[0]:
+            best = cost, candidate
+        if relaxed.lower_bound is not None and best[0] - relaxed.lower_bound <= GOOD_ENOUGH * abs(relaxed.lower_bound):
+            break
+    assert best is not None
+    return best[1]
+
+
+def _with_reachable_targets(problem: Problem, scope: Scope) -> Fleet:
+    fleet, curve = problem.fleet, curve_of(problem)
+    alone = settle(curve, fleet.start_soc_pct / 100, scope.ceiling_kw, floor_kw=fleet.min_power_kw)
+    reach_pct = fleet.start_soc_pct + 100 * curve.gain * alone.sum(axis=1)
+    return replace(fleet, required_soc_pct=np.minimum(fleet.required_soc_pct, reach_pct))
+
+
+def _pattern(problem: Problem, scope: Scope, relaxed: Relaxation, threshold: float) -> BoolArray:
+    """Read the pattern off the relaxed powers, and open further slots where it cannot reach a target."""
+    least = np.maximum(threshold * problem.fleet.min_power_kw, EPSILON_KW)[:, None]
+    is_on = (relaxed.power_kw >= least) & (scope.ceiling_kw > 0)
+    # Closed slots that the relaxation used a little come first, then the cheapest.
+    is_closed = (scope.ceiling_kw > 0) & ~is_on
+    worth = np.where(is_closed, relaxed.power_kw - 1e-3 * relaxed.slot_price, -np.inf)
+    order = np.argsort(-worth, axis=1, kind="stable")
+    rows = _lacking(problem, scope, is_on, np.arange(problem.fleet.size))
+    for place in range(problem.slots):
+        if not len(rows):
+            break
+        slots = order[rows, place]
+        is_on[rows, slots] |= is_closed[rows, slots]
+        rows = _lacking(problem, scope, is_on, rows)
+    return _without_surplus(problem, scope, relaxed, is_on)
+
+
+def _lacking(problem: Problem, scope: Scope, is_on: BoolArray, rows: IntArray) -> IntArray:
+    """Return those of the rows that cannot reach their target in the slots that are on."""
+    part = problem.with_fleet(rows)
+    ceiling = np.where(is_on[rows], scope.ceiling_kw[rows], 0.0)
+    reach_kwh = settle(curve_of(part), part.fleet.start_soc_pct / 100, ceiling).sum(axis=1) * problem.slot_hours
+    lacking: IntArray = rows[reach_kwh < part.fleet.need_kwh - 1e-6]
+    return lacking
+
+
+def _without_surplus(problem: Problem, scope: Scope, relaxed: Relaxation, is_on: BoolArray) -> BoolArray:
+    """Close the least used slots of vehicles whose floors alone would give more than they need."""
+    fleet, hours = problem.fleet, problem.slot_hours
+    cap = np.maximum(scope.ceiling_kw.max(axis=1, initial=0.0), EPSILON_KW)
+    by_floor = np.floor(fleet.need_kwh / (hours * np.maximum(fleet.min_power_kw, EPSILON_KW)) + 1e-9)
+    most = np.maximum(by_floor, np.ceil(fleet.need_kwh / (hours * cap) - 1e-9))
+    worth = np.where(is_on, relaxed.power_kw - 1e-3 * relaxed.slot_price, -np.inf)
+    rank = np.argsort(np.argsort(-worth, axis=1, kind="stable"), axis=1, kind="stable")
+    kept: BoolArray = is_on & (rank < most[:, None])
+    return kept
+
+
+def _within_limits(problem: Problem, scope: Scope, relaxed: Relaxation, is_on: BoolArray) -> BoolArray:
+    """Close slots until the floors alone fit under the site's and the groups' limits."""
+    everyone = np.arange(problem.fleet.size)
+    is_on = _fit(problem, is_on, relaxed, everyone, problem.grid_limit_kw - problem.other_load_kw)
+    for row, group in enumerate(problem.groups):
+        is_on = _fit(problem, is_on, relaxed, np.flatnonzero(scope.group == row), group.limit_kw)
+    return is_on
+
+
+def _fit(problem: Problem, is_on: BoolArray, relaxed: Relaxation, rows: IntArray, room_kw: FloatArray) -> BoolArray:
+    floors = np.where(is_on[rows], problem.fleet.min_power_kw[rows, None], 0.0)
+    for slot in np.flatnonzero(floors.sum(axis=0) > np.maximum(room_kw, 0.0) + EPSILON_KW):
+        order = np.argsort(-relaxed.power_kw[rows, slot], kind="stable")
+        fits = np.cumsum(floors[order, slot]) <= room_kw[slot] + EPSILON_KW
+        is_on[rows[order[~fits]], slot] = False
+    return is_on
+
+
+def _optimise(problem: Problem, scope: Scope, relaxed: Relaxation, is_on: BoolArray) -> Relaxation:
+    """Return the best powers of a pattern."""
+    floor = np.where(is_on, problem.fleet.min_power_kw[:, None], 0.0)
+    inside = scope.narrowed(np.where(is_on, scope.ceiling_kw, 0.0), floor)
+    try:
+        return solve_monolith(problem, inside)
+    except SolverError:
+        # Floors and limits contradict each other somewhere: keep what the batteries take of the relaxed powers.
+        curve, start = curve_of(problem), problem.fleet.start_soc_pct / 100
+        taken = settle(curve, start, relaxed.power_kw, floor_kw=problem.fleet.min_power_kw)
+        return replace(relaxed, power_kw=taken)

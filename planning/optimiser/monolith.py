@@ -1,0 +1,96 @@
+"""The linear relaxation as one programme with a variable per vehicle and slot: exact, and slow for large fleets.
+
+It is the yardstick of the decomposition, and solves what is small. Taper enters as a chain of SoC variables for the
+vehicles whose target lies where the taper binds.
+"""
+
+import numpy as np
+
+from planning.model import BoolArray, FloatArray, IntArray, Problem
+from planning.optimiser.program import Program
+from planning.optimiser.result import Relaxation
+from planning.optimiser.scope import Scope, curve_of
+from planning.optimiser.site import Site, add_site
+
+
+def solve_monolith(problem: Problem, scope: Scope, *, solver: str = "choose") -> Relaxation:
+    """Return the optimum of the relaxation within the scope.
+
+    Raises:
+        SolverError: floors of the scope cannot be met.
+    """
+    program = Program()
+    site = add_site(program, problem)
+    rows, slots = np.nonzero(scope.ceiling_kw > 0)
+    power = _add_vehicles(program, problem, scope, (rows, slots), site)
+    solution = program.solve(solver=solver)
+    powers = np.zeros((problem.fleet.size, problem.slots))
+    powers[rows, slots] = solution.values[power]
+    return Relaxation(
+        power_kw=powers,
+        battery_kw=site.battery_kw(solution.values),
+        lower_bound=solution.objective - site.paid if site.is_exact else None,
+        slot_price=solution.row_duals[site.balance] / problem.slot_hours,
+        name="highs",
+        status="optimal",
+    )
+
+
+def _add_vehicles(
+    program: Program, problem: Problem, scope: Scope, where: tuple[IntArray, IntArray], site: Site
+) -> IntArray:
+    """Add a power per allowed vehicle and slot, its energy rows and its taper; return the power columns."""
+    fleet, hours = problem.fleet, problem.slot_hours
+    rows, slots = where
+    low = 0.0 if scope.floor_kw is None else scope.floor_kw[where]
+    power = program.columns(len(rows), low=low, high=scope.ceiling_kw[where])
+    program.put(site.balance[slots], power, -1.0)
+    need = fleet.need_kwh
+    cost = problem.shortfall_price_per_kwh * fleet.priority
+    short = program.columns(fleet.size, cost=cost, high=need)
+    is_tapered = tapered_rows(problem)
+    most = np.where(is_tapered, fleet.room_kwh, np.maximum(need, _floor_kwh(scope, hours)))
+    reached = program.rows(fleet.size, low=need)
+    taken = program.rows(fleet.size, high=most)
+    program.put(reached[rows], power, hours)
+    program.put(reached, short, 1.0)
+    program.put(taken[rows], power, hours)
+    for group, limit in enumerate(site.groups):
+        member = scope.group[rows] == group
+        program.put(limit[slots[member]], power[member], 1.0)
+    _add_taper(program, problem, np.flatnonzero(is_tapered[rows]), (rows, power))
+    return power
+
+
+def _floor_kwh(scope: Scope, hours: float) -> FloatArray | float:
+    return 0.0 if scope.floor_kw is None else scope.floor_kw.sum(axis=1) * hours
+
+
+def tapered_rows(problem: Problem) -> BoolArray:
+    """Say which vehicles can meet their taper on the way to their target, [N].
+
+    Energy that is paid for taking it may fill any battery beyond its target, so then all can.
+    """
+    curve = curve_of(problem)
+    if problem.feed_in_per_kwh < 0 or (problem.price_per_kwh < 0).any():
+        return np.ones(problem.fleet.size, dtype=np.bool_)
+    return problem.fleet.required_soc_pct / 100 > curve.switch_soc + 1e-9
+
+
+def _add_taper(program: Program, problem: Problem, chosen: IntArray, powers: tuple[IntArray, IntArray]) -> None:
+    """Add the SoC at the end of every chosen vehicle and slot, and the taper that it brings."""
+    rows, power = powers[0][chosen], powers[1][chosen]
+    if not len(chosen):
+        return
+    curve = curve_of(problem)
+    is_first = np.diff(rows, prepend=-1) != 0
+    begin = np.where(is_first, problem.fleet.start_soc_pct[rows] / 100, 0.0)
+    soc = program.columns(len(chosen), high=1.0)
+    step = program.rows(len(chosen), low=begin, high=begin)
+    program.put(step, soc, 1.0)
+    program.put(step, power, -curve.gain[rows])
+    later = np.flatnonzero(~is_first)
+    program.put(step[later], soc[later - 1], -1.0)
+    taper = program.rows(len(chosen), high=1 + (curve.slope * curve.knee)[rows])
+    program.put(taper, power, 1 / curve.taper_kw[rows])
+    program.put(taper, soc, curve.slope[rows])

@@ -1,0 +1,98 @@
+"""A linear programme built from blocks of columns and rows, and solved by HiGHS.
+
+The only module that knows the solver, which it imports when it is first needed. Nothing here knows what is planned.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from planning.model import FloatArray, IntArray
+
+Values = float | FloatArray
+
+
+class SolverError(RuntimeError):
+    """The solver ended without a solution of a programme that has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """Values per column, prices (duals) per row, and the objective."""
+
+    values: FloatArray
+    row_duals: FloatArray
+    objective: float
+
+
+class Program:
+    """A minimisation; ``columns`` and ``rows`` return the indices of what they add."""
+
+    def __init__(self) -> None:
+        self.column_count = self.row_count = 0
+        self._columns: list[tuple[FloatArray, FloatArray, FloatArray]] = []
+        self._rows: list[tuple[FloatArray, FloatArray]] = []
+        self._entries: list[tuple[IntArray, IntArray, FloatArray]] = []
+
+    def columns(self, count: int, *, cost: Values = 0.0, low: Values = 0.0, high: Values = np.inf) -> IntArray:
+        """Add ``count`` variables; cost and bounds are numbers or arrays of that length."""
+        self._columns.append((_fill(cost, count), _fill(low, count), _fill(high, count)))
+        self.column_count += count
+        return np.arange(self.column_count - count, self.column_count)
+
+    def rows(self, count: int, *, low: Values = -np.inf, high: Values = np.inf) -> IntArray:
+        """Add ``count`` constraints ``low ≤ row ≤ high``."""
+        self._rows.append((_fill(low, count), _fill(high, count)))
+        self.row_count += count
+        return np.arange(self.row_count - count, self.row_count)
+
+    def put(self, rows: IntArray, columns: IntArray, values: Values) -> None:
+        """Set coefficients; the three are broadcast against one another."""
+        row, column, value = np.broadcast_arrays(rows, columns, np.asarray(values, dtype=np.float64))
+        self._entries.append((row.ravel(), column.ravel(), value.ravel()))
+
+    def solve(self, *, solver: str = "choose") -> Solution:
+        """Solve by ``simplex``, ``ipm`` (with crossover) or the solver's ``choose``.
+
+        Raises:
+            SolverError: there is no optimum, or it was not found.
+        """
+        import highspy  # noqa: PLC0415  (a tenth of a second that importers of the model need not pay)
+
+        library: Any = highspy
+        highs = library.Highs()
+        options = library.HighsOptions()
+        options.output_flag = False
+        # HiGHS returns at once with nothing when the number of threads changes between solves of a process.
+        options.threads = 1
+        options.solver = solver
+        highs.passOptions(options)
+        highs.passModel(self._model(library))
+        highs.run()
+        status = highs.getModelStatus()
+        if status != library.HighsModelStatus.kOptimal:
+            raise SolverError(f"HiGHS ended with {highs.modelStatusToString(status)!r}")
+        solution = highs.getSolution()
+        return Solution(
+            values=np.array(solution.col_value, dtype=np.float64),
+            row_duals=np.array(solution.row_dual, dtype=np.float64),
+            objective=float(highs.getInfo().objective_function_value),
+        )
+
+    def _model(self, library: Any) -> Any:  # noqa: ANN401  (the solver has no types)
+        model = library.HighsLp()
+        model.num_col_, model.num_row_ = self.column_count, self.row_count
+        model.col_cost_, model.col_lower_, model.col_upper_ = map(np.concatenate, zip(*self._columns, strict=True))
+        model.row_lower_, model.row_upper_ = map(np.concatenate, zip(*self._rows, strict=True))
+        row, column, value = map(np.concatenate, zip(*self._entries, strict=True))
+        order = np.lexsort((row, column))
+        starts = np.searchsorted(column[order], np.arange(self.column_count + 1))
+        model.a_matrix_.format_ = library.MatrixFormat.kColwise
+        model.a_matrix_.start_, model.a_matrix_.index_ = starts, row[order]
+        model.a_matrix_.value_ = value[order]
+        return model
+
+
+def _fill(values: Values, count: int) -> FloatArray:
+    return np.broadcast_to(np.asarray(values, dtype=np.float64), (count,))

@@ -1,0 +1,93 @@
+"""From a problem to a plan, always: relax, hand out connectors, repair, judge, explain.
+
+This is the planner's front door. It knows the order of the steps, and no step.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from core.files import sha256_hex
+from planning.assignment import assign
+from planning.documents import parse_problem, plan_record
+from planning.explain import explain
+from planning.feasibility import measure
+from planning.model import Assignment, FloatArray, Plan, Problem, SolverReport, unassigned
+from planning.optimiser.minimum import repair
+from planning.optimiser.relaxation import relax
+from planning.optimiser.result import Relaxation
+from planning.optimiser.scope import assigned_scope, curve_of, free_scope
+from planning.taper import settle
+
+POWER_DECIMALS = 5
+
+
+def plan_document(problem_bytes: bytes, *, as_of: datetime | None = None) -> dict[str, Any]:
+    """Return the ``plan/1`` of a ``planning_problem/1``.
+
+    Raises:
+        ProblemError: the problem contradicts itself.
+    """
+    plan = solve(parse_problem(problem_bytes), as_of=as_of)
+    return plan_record(plan, sha256_hex(problem_bytes))
+
+
+def solve(problem: Problem, *, as_of: datetime | None = None) -> Plan:
+    """Return a plan, whatever the problem: an unreachable target gives the best reachable SoC and its reason.
+
+    Args:
+        problem: The problem.
+        as_of: Instant of what is known; the start of the problem where none is given.
+    """
+    begin = perf_counter()
+    bound = relaxed = relax(problem, free_scope(problem))
+    assignment, scope = unassigned(problem.fleet.size), free_scope(problem)
+    if problem.connectors is not None:
+        assignment = assign(problem)
+        scope = assigned_scope(problem, assignment)
+        relaxed = relax(problem, scope)
+    if problem.enforce_min_power:
+        relaxed = repair(problem, scope, relaxed)
+    report = SolverReport(relaxed.name, perf_counter() - begin, bound.lower_bound, relaxed.status)
+    plan = plan_of(problem, powers_of(problem, relaxed), assignment, report, as_of=as_of)
+    return replace(plan, reasons=explain(problem, plan, scope))
+
+
+def powers_of(problem: Problem, relaxed: Relaxation) -> tuple[FloatArray, FloatArray | None]:
+    """Return powers that batteries really take, rounded for writing."""
+    floor = problem.fleet.min_power_kw if problem.enforce_min_power else None
+    wanted = np.maximum(relaxed.power_kw, 0.0)
+    taken = settle(curve_of(problem), problem.fleet.start_soc_pct / 100, wanted, floor_kw=floor)
+    battery = None if relaxed.battery_kw is None else np.round(relaxed.battery_kw, POWER_DECIMALS)
+    return np.round(taken, POWER_DECIMALS), battery
+
+
+def plan_of(
+    problem: Problem,
+    powers: tuple[FloatArray, FloatArray | None],
+    assignment: Assignment,
+    report: SolverReport,
+    *,
+    as_of: datetime | None = None,
+) -> Plan:
+    """Return the plan of given powers [N, T] and battery [T], with its figures."""
+    figures = measure(problem, *powers)
+    bound = report.lower_bound
+    return Plan(
+        site_id=problem.site_id,
+        as_of=problem.start_at if as_of is None else as_of,
+        vehicle_ids=problem.fleet.vehicle_ids,
+        power_kw=powers[0],
+        assignment=assignment,
+        battery_kw=powers[1],
+        end_soc_pct=figures.end_soc_pct,
+        shortfall_kwh=figures.shortfall_kwh,
+        cost=figures.cost,
+        peak_kw=figures.peak_kw,
+        solver=replace(report, lower_bound=None if bound is None else min(bound, figures.cost.total)),
+        reasons=(None,) * problem.fleet.size,
+        warnings=problem.warnings,
+    )
