@@ -1,5 +1,4 @@
-"""The command line. Every command imports what it needs when it runs: ``depotwise plan`` must not wait for Dagster."""
+"""The command line: ``app.main``, whose commands import what they need when they run.
 
-from orchestration.cli.app import main
-
-__all__ = ["main"]
+``depotwise plan`` and ``depotwise bridge`` must not wait for Dagster.
+"""

@@ -1,0 +1,111 @@
+"""``depotwise run``, ``depotwise demo`` and ``depotwise ui``: what the schedules run, here and now."""
+
+import time
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestration.cli.output import console, friendly, say_json
+
+
+class Job(StrEnum):
+    """Jobs that can be run by hand."""
+
+    NIGHTLY = "nightly"
+    INTRADAY = "intraday"
+    TRAIN = "train"
+    REPORT = "report"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(run)
+    app.command()(demo)
+    app.command()(ui)
+
+
+def run(
+    job: Annotated[Job, typer.Argument(help="nightly: data, marts, plans. intraday: data, plans. train. report.")],
+    as_of: Annotated[str | None, typer.Option(help="Instant with zone; only what was known then is used.")] = None,
+    site: Annotated[list[str] | None, typer.Option(help="Only these sites (repeat the option).")] = None,
+    config: Annotated[Path | None, typer.Option(envvar="DEPOTWISE_CONFIG", help="Configuration folder.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")] = False,
+) -> None:
+    """Run what the schedules run, in process, recorded in the same Dagster instance.
+
+    The same --as-of again changes nothing; a run that was killed is simply started again.
+    """
+    from core.settings import Settings
+    from core.time_grid import parse_instant
+    from ingestion.registry import ConfigurationError
+    from orchestration.jobs import JobFailedError, run_job
+    from orchestration.steps.forecast import needs_training
+    from orchestration.steps.run_document import run_document
+    from orchestration.steps.workplace import Workplace
+
+    begin = time.monotonic()
+    settings = Settings() if config is None else Settings(config=config)
+    with friendly(ConfigurationError, JobFailedError, ValueError):
+        instant = datetime.now(UTC) if as_of is None else parse_instant(as_of)
+        workplace = Workplace(settings)
+        sites = site or [entry.site_id for entry in workplace.registry.sites]
+        train = job is Job.NIGHTLY and needs_training(workplace, sites=sites, as_of=instant)
+        with console.status(f"{job} as of {instant.isoformat(timespec='minutes')}"):
+            records = run_job(job.value, settings=settings, as_of=instant, sites=sites, needs_training=train)
+        document = run_document(
+            workplace, job=job.value, as_of=instant, sites=sites, records=records, seconds=time.monotonic() - begin
+        )
+    if json:
+        say_json(document)
+    else:
+        _show(document)
+
+
+def demo(
+    vehicles: Annotated[int, typer.Option(min=2, help="Vehicles of the two depots together.")] = 40,
+    days: Annotated[int, typer.Option(min=3, help="Days of history before the night.")] = 28,
+    seed: Annotated[int, typer.Option(help="Another seed is another fleet and another night.")] = 1,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")] = False,
+) -> None:
+    """Run the main job end to end on a simulated depot, over real sockets: data, marts, forecasts, plans, chargers.
+
+    Everything lands below HOME (default data/home), which must be empty or hold an earlier demo, and stays there for
+    `depotwise ui`, `depotwise sql` and the operations page.
+    """
+    from core.settings import Settings
+    from orchestration.demo.drive import DemoHomeError, DemoOptions, run_demo
+    from orchestration.demo.services import ServiceError
+
+    with friendly(DemoHomeError, ServiceError):
+        document = run_demo(Settings(), DemoOptions(vehicles, days, seed), console=None if json else console)
+    if json:
+        say_json(document)
+    else:
+        _show(document)
+
+
+def ui(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000) -> None:
+    """Serve Dagster's user interface on loopback, on the instance that `depotwise run` and `demo` record in.
+
+    It has no login: put an authenticating proxy before it if others are to see it.
+    """
+    import os
+    import sys
+
+    from core.settings import Settings
+    from orchestration.instance import prepare_instance
+
+    settings = Settings()
+    prepare_instance(settings)
+    dagster = Path(sys.executable).with_name("dagster")
+    arguments = ["dev", "-m", "orchestration.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    os.execv(str(dagster), [str(dagster), *arguments])  # noqa: S606 (our own tool, no shell)
+
+
+def _show(document: dict[str, object]) -> None:
+    from reporting.console import render
+
+    console.print(render(document))

@@ -1,0 +1,1 @@
+"""Charging: transactions, meters and statuses from the bridge or from files, and which vehicle each belongs to."""

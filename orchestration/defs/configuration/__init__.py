@@ -1,0 +1,1 @@
+"""Configuration: sites, connectors, vehicles, duties and source contracts, as the files say."""

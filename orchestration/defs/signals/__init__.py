@@ -1,0 +1,1 @@
+"""Signals: prices, weather, and the load of the rest of a site."""

@@ -1,0 +1,1 @@
+"""Telematics: what vehicles say, through whichever provider."""

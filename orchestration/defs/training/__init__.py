@@ -1,0 +1,1 @@
+"""Training: weekly fits of a site's forecasts."""

@@ -1,0 +1,215 @@
+"""Where a site's vehicles are and what is known of their batteries at an instant, read from landing as of then."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import polars as pl
+
+from core.landing import Landing
+from ingestion.registry import Registry
+from ingestion.registry.models import Vehicle
+from planning.fallback import Reading, SocEvidence
+
+LOOKBACK = timedelta(days=14)
+LONGEST_TRANSACTION = timedelta(days=5)
+LATE_DEPARTURE = timedelta(hours=3)
+"""A vehicle still plugged in this long after its planned departure is taken to leave any moment, not never."""
+
+Presence = Literal["plugged", "at_depot", "out"]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTransaction:
+    """A transaction that runs now, and the vehicle it charges (None: a guest, or nobody knows)."""
+
+    station_id: str
+    connector_id: int
+    transaction_id: str
+    started_at: datetime
+    vehicle_id: str | None
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class VehicleState:
+    """A vehicle at ``as_of``: where it is, its battery's evidence, and the duty it is due to leave for."""
+
+    vehicle: Vehicle
+    presence: Presence
+    transaction: OpenTransaction | None
+    evidence: SocEvidence
+    has_red_telltale: bool
+    next_duty: Row | None
+
+
+@dataclass(frozen=True, slots=True)
+class FleetState:
+    """All vehicles of a site, and every running transaction, guests included."""
+
+    vehicles: tuple[VehicleState, ...]
+    transactions: tuple[OpenTransaction, ...]
+
+
+def read_fleet_state(landing: Landing, registry: Registry, *, site_id: str, as_of: datetime) -> FleetState:
+    """Return what was known at ``as_of`` of the site's vehicles and connectors."""
+    transactions = open_transactions(landing, registry, site_id=site_id, as_of=as_of)
+    by_vehicle = {entry.vehicle_id: entry for entry in transactions if entry.vehicle_id}
+    snapshots = landing.read("vehicle_snapshot", as_of=as_of, since=as_of - LOOKBACK)
+    latest = _by_vehicle(_last_known(snapshots))
+    trips = _by_vehicle(_last_trip(landing.read("trip", as_of=as_of, since=as_of - LOOKBACK)))
+    meters = landing.read("meter_value", as_of=as_of, since=as_of - LONGEST_TRANSACTION)
+    duties = _duties(landing, as_of)
+    states = []
+    for vehicle in registry.vehicles_of(site_id):
+        seen = latest.get(vehicle.vehicle_id, {})
+        trip = trips.get(vehicle.vehicle_id)
+        transaction = by_vehicle.get(vehicle.vehicle_id)
+        states.append(
+            VehicleState(
+                vehicle=vehicle,
+                presence=_presence(transaction, seen, trip, site_id),
+                transaction=transaction,
+                evidence=_evidence(seen, trip, transaction, meters),
+                has_red_telltale=bool(seen.get("has_red_battery_telltale")),
+                next_duty=_next_duty(duties, vehicle.vehicle_id, as_of, trip),
+            )
+        )
+    return FleetState(tuple(states), tuple(transactions))
+
+
+def open_transactions(landing: Landing, registry: Registry, *, site_id: str, as_of: datetime) -> list[OpenTransaction]:
+    """Return the running transactions of a site, the latest of each connector, with the vehicle each is matched to."""
+    connectors = pl.DataFrame(
+        [(entry.station_id, entry.connector_id) for entry in registry.connectors_of(site_id)],
+        schema={"station_id": pl.String, "connector_id": pl.Int64},
+        orient="row",
+    )
+    key = ["station_id", "connector_id", "transaction_id", "started_at"]
+    started = landing.read("charging_transaction", as_of=as_of, since=as_of - LONGEST_TRANSACTION)
+    matches = landing.read("session_match", as_of=as_of, since=as_of - LONGEST_TRANSACTION)
+    running = (
+        started.join(connectors, on=["station_id", "connector_id"], how="semi")
+        .sort("started_at", "transaction_id")
+        .unique(["station_id", "connector_id"], keep="last", maintain_order=True)
+        .filter(pl.col("ended_at").is_null())
+        .join(matches.select(*key, pl.col("vehicle_id").alias("matched_id"), "confidence"), on=key, how="left")
+        .sort("station_id", "connector_id")
+    )
+    return [
+        OpenTransaction(
+            station_id=row["station_id"],
+            connector_id=row["connector_id"],
+            transaction_id=row["transaction_id"],
+            started_at=row["started_at"],
+            vehicle_id=row["matched_id"] or row["vehicle_id"],
+            confidence=row["confidence"] or 0.0,
+        )
+        for row in running.iter_rows(named=True)
+    ]
+
+
+def _last_known(snapshots: pl.DataFrame) -> pl.DataFrame:
+    """Return each vehicle's latest value of each field, and when its SoC was observed."""
+    return (
+        snapshots.sort("vehicle_id", "observed_at")
+        .group_by("vehicle_id", maintain_order=True)
+        .agg(
+            pl.col("soc_pct").drop_nulls().last(),
+            pl.col("observed_at").filter(pl.col("soc_pct").is_not_null()).last().alias("soc_at"),
+            pl.col("source").filter(pl.col("soc_pct").is_not_null()).last().alias("soc_source"),
+            pl.col("at_site_id").last(),
+            pl.col("observed_at").last().alias("seen_at"),
+            pl.col("has_red_battery_telltale").drop_nulls().last(),
+        )
+    )
+
+
+def _last_trip(trips: pl.DataFrame) -> pl.DataFrame:
+    return (
+        trips.filter(~pl.col("is_deleted").fill_null(value=False))
+        .sort("vehicle_id", "started_at")
+        .unique("vehicle_id", keep="last", maintain_order=True)
+    )
+
+
+def _by_vehicle(frame: pl.DataFrame) -> dict[str, Row]:
+    return {row["vehicle_id"]: row for row in frame.iter_rows(named=True)}
+
+
+def _presence(transaction: OpenTransaction | None, seen: Row, trip: Row | None, site_id: str) -> Presence:
+    if transaction is not None:
+        return "plugged"
+    if trip is not None and trip["ended_at"] is None:
+        return "out"
+    parked_at = seen.get("at_site_id")
+    if (
+        trip is not None
+        and trip["end_site_id"] is not None
+        and trip["ended_at"] >= seen.get("seen_at", trip["ended_at"])
+    ):
+        parked_at = trip["end_site_id"]
+    return "at_depot" if parked_at == site_id else "out"
+
+
+def _evidence(seen: Row, trip: Row | None, transaction: OpenTransaction | None, meters: pl.DataFrame) -> SocEvidence:
+    samples = _samples_of(transaction, meters)
+    reading = _reading(seen, samples)
+    if reading is None:
+        return SocEvidence()
+    last_move_at = None if trip is None else trip["ended_at"] or trip["observed_at"]
+    moved_since = last_move_at is not None and reading.observed_at < last_move_at - timedelta(minutes=2)
+    return SocEvidence(reading, _charged_kwh(samples, reading.observed_at), moved_since)
+
+
+def _samples_of(transaction: OpenTransaction | None, meters: pl.DataFrame) -> pl.DataFrame:
+    if transaction is None:
+        return meters.clear()
+    return meters.filter(
+        pl.col("station_id") == transaction.station_id,
+        pl.col("connector_id") == transaction.connector_id,
+        pl.col("observed_at") >= transaction.started_at,
+    ).sort("observed_at")
+
+
+def _reading(seen: Row, samples: pl.DataFrame) -> Reading | None:
+    """Return the newest reading, be it the vehicle's own or the station's (DC stations know the battery)."""
+    readings = []
+    if seen.get("soc_pct") is not None:
+        readings.append(Reading(seen["soc_pct"], seen["soc_at"], seen["soc_source"]))
+    known = samples.filter(pl.col("soc_pct").is_not_null())
+    if known.height:
+        readings.append(Reading(known["soc_pct"][-1], known["observed_at"][-1], "charger"))
+    return max(readings, key=lambda reading: reading.observed_at, default=None)
+
+
+def _charged_kwh(samples: pl.DataFrame, since: datetime) -> float | None:
+    """Return grid-side energy counted since an instant; None where the meter said nothing."""
+    registers = samples.filter(pl.col("energy_register_kwh").is_not_null())
+    if registers.is_empty():
+        return None
+    before = registers.filter(pl.col("observed_at") <= since)
+    start = before["energy_register_kwh"][-1] if before.height else registers["energy_register_kwh"][0]
+    return max(0.0, registers["energy_register_kwh"][-1] - start)
+
+
+def _duties(landing: Landing, as_of: datetime) -> dict[str, list[Row]]:
+    known = landing.read("duty", as_of=as_of).filter(
+        pl.col("planned_departure_at").is_between(as_of - timedelta(days=2), as_of + timedelta(days=5)),
+        ~pl.col("is_deleted").fill_null(value=False),
+    )
+    by_vehicle: dict[str, list[Row]] = {}
+    for row in known.sort("planned_departure_at", "vehicle_id", "block_id").iter_rows(named=True):
+        by_vehicle.setdefault(row["vehicle_id"], []).append(row)
+    return by_vehicle
+
+
+def _next_duty(duties: dict[str, list[Row]], vehicle_id: str, as_of: datetime, trip: Row | None) -> Row | None:
+    """Return the first duty that the vehicle has not left for yet."""
+    for duty in duties.get(vehicle_id, []):
+        departure = duty["planned_departure_at"]
+        has_left = trip is not None and trip["started_at"] >= departure - timedelta(hours=1)
+        if departure > as_of or (departure > as_of - LATE_DEPARTURE and not has_left):
+            return duty
+    return None
