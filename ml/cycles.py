@@ -134,7 +134,7 @@ def duty_cycles(trips: pl.DataFrame, homes: pl.DataFrame, *, timezone: str) -> p
     """Return one row per vehicle and operating day, with when each half of it became known.
 
     ``returned_at`` is NULL while it is open: the last trip has not ended, or did not end at the vehicle's depot
-    (where the source knows depots). ``known_at`` is when the return could be known to have been the day's last: the
+    (where the source tells). ``known_at`` is when the return could be known to have been the day's last: the
     local day is over, and the vehicle has rested for ``CHAIN_GAP``. ``energy_kwh`` and ``distance_km`` are NULL where
     any trip lacks them.
 
@@ -149,10 +149,10 @@ def duty_cycles(trips: pl.DataFrame, homes: pl.DataFrame, *, timezone: str) -> p
     )
     cycles = (
         trips.join(homes, on="vehicle_id", how="left", maintain_order="left")
-        .with_columns(has_sites=pl.col("end_site_id").is_not_null().any().over("vehicle_id"))
         .group_by("vehicle_id", "operating_date", maintain_order=True)
         .agg(
             pl.col("started_at").first().alias("departed_at"),
+            pl.col("started_at").last().alias("last_start_at"),
             pl.col("start_known_at").first().alias("departure_known_at"),
             pl.col("route_id", "provider_ref").first(),
             pl.col("soc_start_pct").first().alias("soc_departure_pct"),
@@ -162,10 +162,11 @@ def duty_cycles(trips: pl.DataFrame, homes: pl.DataFrame, *, timezone: str) -> p
             whole("distance_km"),
             whole("energy_kwh"),
             pl.len().alias("trips"),
-            (
-                pl.col("end_site_id").last().eq_missing(pl.col("home_site_id").last()) | ~pl.col("has_sites").last()
-            ).alias("ended_home"),
+            pl.col("end_site_id", "home_site_id").last(),
         )
+        .with_columns(tells_returns=tells_returns())
+        .with_columns(ended_home=pl.col("end_site_id").eq_missing(pl.col("home_site_id")) | ~pl.col("tells_returns"))
+        .drop("end_site_id", "home_site_id")
     )
     is_back = pl.col("last_end_at").is_not_null() & pl.col("ended_home")
     known = pl.max_horizontal("end_known_at", pl.col("last_end_at") + CHAIN_GAP, day_end)
@@ -173,6 +174,15 @@ def duty_cycles(trips: pl.DataFrame, homes: pl.DataFrame, *, timezone: str) -> p
         returned_at=pl.when(is_back).then("last_end_at"),
         known_at=pl.when(is_back).then(known),
     ).sort("vehicle_id", "operating_date")
+
+
+def tells_returns() -> pl.Expr:
+    """Say whether the fleet's source tells when a vehicle is back: most last trips of a day end at some depot.
+
+    Where it does not, a vehicle is back when its last trip has ended.
+    """
+    ended = pl.col("last_end_at").is_not_null()
+    return (pl.col("end_site_id").is_not_null().filter(ended).mean() >= 0.5).fill_null(value=False)
 
 
 def whole(name: str) -> pl.Expr:

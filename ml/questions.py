@@ -10,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from ml.cycles import clock_h
+from ml.cycles import CHAIN_GAP, clock_h
 from ml.fleet import FleetFacts
 
 STAGES: Final = ("before", "departure", "on_road")
@@ -133,16 +133,23 @@ def _out_now(facts: FleetFacts) -> pl.DataFrame:
     """Return the open cycles of vehicles that are out; after ``LONGEST_CYCLE_H`` without an end, nobody knows."""
     newest = facts.cycles.unique("vehicle_id", keep="last", maintain_order=True)
     is_fresh = pl.col("departed_at") > facts.as_of - timedelta(hours=LONGEST_CYCLE_H)
-    has_sites = facts.trips.group_by("vehicle_id").agg(has_sites=pl.col("end_site_id").is_not_null().any())
-    is_resting = pl.col("last_end_at").is_not_null() & (pl.col("last_end_at") + timedelta(hours=2) <= facts.as_of)
-    is_open = pl.col("last_end_at").is_null() | (
-        pl.when(pl.col("has_sites")).then(~pl.col("ended_home")).otherwise(~is_resting)
-    )
+    is_resting = pl.col("last_end_at") + CHAIN_GAP <= facts.as_of
+    is_open = pl.col("last_end_at").is_null() | ~pl.col("ended_home") | (~pl.col("tells_returns") & ~is_resting)
+    is_seen_home = pl.col("seen_home_at") > pl.max_horizontal("departed_at", "last_start_at")
     return (
-        newest.join(has_sites, on="vehicle_id", how="left", maintain_order="left")
-        .filter(is_fresh & is_open)
+        newest.join(_seen_home(facts), on="vehicle_id", how="left", maintain_order="left")
+        .filter(is_fresh & is_open & ~is_seen_home.fill_null(value=False))
         .select("vehicle_id", "operating_date", "departed_at", stage=pl.lit("on_road"))
     )
+
+
+def _seen_home(facts: FleetFacts) -> pl.DataFrame:
+    """Return when the newest snapshot of each vehicle saw it at its depot; NULL where it saw it elsewhere."""
+    newest = facts.snapshots.unique("vehicle_id", keep="last", maintain_order=True).join(
+        facts.vehicles.select("vehicle_id", "home_site_id"), on="vehicle_id", maintain_order="left"
+    )
+    is_home = pl.col("at_site_id") == pl.col("home_site_id")
+    return newest.select("vehicle_id", seen_home_at=pl.when(is_home).then("observed_at"))
 
 
 def _due_out(facts: FleetFacts, *, horizon: timedelta) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from ml.features.pipeline import CYCLE_COLUMNS
+from ml.features.pipeline import CYCLE_COLUMNS, SESSION_COLUMNS
 from ml.history import first_known
 from ml.models.baselines import Baseline, baselines_of
 
@@ -134,9 +134,68 @@ def _soc_at_arrival() -> Target:
     )
 
 
+def _departure_at() -> Target:
+    stay = "stay_h_median"
+    clock = pl.col("arrival_clock_h")
+    usual = first_known(f"hour_{stay}", f"site_{stay}", f"everyone_{stay}")
+    rules: Mapping[str, pl.Expr] = {
+        "hour_of_arrival_median": first_known(f"hour_{stay}", least=5),
+        "user_median": first_known(f"user_{stay}"),
+        "user_weekday_median": first_known(f"user_weekday_{stay}", f"user_{stay}"),
+        "same_statement_median": first_known(f"statement_{stay}", f"request_{stay}", least=3),
+        "station_median": first_known(f"station_{stay}"),
+        "last_week": first_known("user_stay_h_last"),
+        "stated_departure": pl.col("stated_h"),
+        "usual_departure_time": first_known("user_departure_clock_h_median", "hour_departure_clock_h_median") - clock,
+        "site_median": first_known(f"site_{stay}"),
+        "habit": pl.coalesce(first_known(f"user_{stay}", f"statement_{stay}", f"request_{stay}", least=3), usual),
+    }
+    return Target(
+        name="departure_at",
+        unit="hours",
+        actual=(pl.col("ended_at") - pl.col("predicted_at")).dt.total_seconds() / 3600,
+        features=SESSION_COLUMNS,
+        baselines=baselines_of(rules, ladder=pl.coalesce(usual, pl.lit(8.0)), bounds=(0.0, 24.0 * 14)),
+        anchor="habit",
+        default_spread=4.0,
+        own_count="user_stay_h_count",
+        any_known=pl.col("everyone_stay_h_count") >= 1,
+    )
+
+
+def _energy_kwh() -> Target:
+    energy = "energy_kwh_median"
+    usual = first_known(f"hour_{energy}", f"site_{energy}", f"everyone_{energy}")
+    rules: Mapping[str, pl.Expr] = {
+        "site_median": first_known(f"site_{energy}"),
+        "hour_of_arrival_median": first_known(f"hour_{energy}", least=5),
+        "user_median": first_known(f"user_{energy}"),
+        "user_weekday_median": first_known(f"user_weekday_{energy}", f"user_{energy}"),
+        "same_request_median": first_known(f"request_{energy}", least=3),
+        "station_median": first_known(f"station_{energy}"),
+        "last_week": first_known("user_energy_kwh_last"),
+        "requested_energy": pl.col("requested_kwh"),
+        "habit": pl.coalesce(first_known(f"user_{energy}", f"statement_{energy}", f"request_{energy}", least=3), usual),
+    }
+    return Target(
+        name="energy_kwh",
+        unit="kwh",
+        actual=pl.col("energy_kwh"),
+        features=SESSION_COLUMNS,
+        baselines=baselines_of(rules, ladder=pl.coalesce(usual, pl.lit(10.0)), bounds=(0.0, 2000.0)),
+        anchor="habit",
+        default_spread=10.0,
+        own_count="user_energy_kwh_count",
+        any_known=pl.col("everyone_energy_kwh_count") >= 1,
+    )
+
+
 RETURN_AT: Final = _return_at()
 SOC_AT_ARRIVAL: Final = _soc_at_arrival()
+DEPARTURE_AT: Final = _departure_at()
+ENERGY_KWH: Final = _energy_kwh()
 CYCLE_TARGETS: Final = (RETURN_AT, SOC_AT_ARRIVAL)
+SESSION_TARGETS: Final = (DEPARTURE_AT, ENERGY_KWH)
 
 
 def with_actual(rows: pl.DataFrame, target: Target, *, as_of: datetime) -> pl.DataFrame:

@@ -7,11 +7,24 @@ from typing import Final
 
 import polars as pl
 
-from ml.features import cycle_history, driver_history, duty_plan, energy_need, live_state, outside_weather, season
+from ml.features import (
+    cycle_history,
+    driver_history,
+    duty_plan,
+    energy_need,
+    live_state,
+    outside_weather,
+    plug_in,
+    season,
+    session_history,
+    site_activity,
+)
 from ml.fleet import FleetFacts
 
 CYCLE_FAMILIES: Final = (season, duty_plan, cycle_history, driver_history, live_state, outside_weather, energy_need)
+SESSION_FAMILIES: Final = (plug_in, session_history, site_activity)
 CYCLE_COLUMNS: Final = tuple(column for family in CYCLE_FAMILIES for column in family.COLUMNS)
+SESSION_COLUMNS: Final = tuple(column for family in SESSION_FAMILIES for column in family.COLUMNS)
 
 
 def cycle_features(questions: pl.DataFrame, facts: FleetFacts) -> pl.DataFrame:
@@ -30,3 +43,15 @@ def cycle_features(questions: pl.DataFrame, facts: FleetFacts) -> pl.DataFrame:
     rows = live_state.add(rows, facts.snapshots, facts.progress, facts.cycles)
     rows = outside_weather.add(rows, facts.weather)
     return energy_need.add(rows, facts.vehicles)
+
+
+def session_features(questions: pl.DataFrame, *, timezone: str) -> pl.DataFrame:
+    """Add to each question about a charging session all that could be known at plug-in.
+
+    Args:
+        questions: All sessions of the sites, see ``ml.sessions.session_questions``.
+        timezone: IANA zone of local times.
+    """
+    rows = plug_in.add(questions, timezone=timezone).with_columns(everyone=pl.lit("all"))
+    rows = session_history.add(rows, session_history.outcomes(rows, timezone=timezone))
+    return site_activity.add(rows)
