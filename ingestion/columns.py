@@ -4,7 +4,7 @@ A record is a row with its number in ``RECORD``. Nothing here knows a source or 
 over rows. Imports, charging logs and signals are all read this way.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from core.schema import INSTANT
-from ingestion.providers.base import RECORD, Rejected
+from ingestion.providers.base import RECORD, JsonObject, Parsed, Rejected
 
 REJECTED: Final = pl.Schema(
     {
@@ -133,26 +133,52 @@ def local_instant(text: str, zone: str, formats: Sequence[str]) -> pl.Expr:
     return naive.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null").dt.convert_time_zone("UTC")
 
 
-def read_csv_text(path: Path, columns: Sequence[str]) -> pl.DataFrame:
-    """Read a CSV file (gzipped or not) as text, blanks stripped, empty fields NULL.
+def read_csv_text(content: Path | bytes, columns: Sequence[str], *, name: str) -> pl.DataFrame:
+    """Read CSV (gzipped or not) as text, blanks stripped, empty fields NULL.
 
     Args:
-        path: The file.
+        content: A file, or its bytes.
         columns: What must be there; further columns are kept too.
+        name: What to call it in messages.
 
     Raises:
-        UnreadableError: the file is no such CSV.
+        UnreadableError: it is no such CSV.
     """
     try:
-        table = pl.read_csv(path, infer_schema=False)
+        table = pl.read_csv(content, infer_schema=False)
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise UnreadableError(f"{path.name} cannot be read as CSV: {error}") from error
-    table = table.rename(lambda name: name.strip().lstrip("\ufeff"))
-    absent = [name for name in columns if name not in table.columns]
+        raise UnreadableError(f"{name} cannot be read as CSV: {error}") from error
+    table = table.rename(lambda column: column.strip().lstrip("\ufeff"))
+    absent = [column for column in columns if column not in table.columns]
     if absent:
-        raise UnreadableError(f"{path.name} lacks the columns {absent}; it has {table.columns}")
+        raise UnreadableError(f"{name} lacks the columns {absent}; it has {table.columns}")
     stripped = pl.all().str.strip_chars()
     return table.select(pl.when(stripped != "").then(stripped).name.keep())
+
+
+def numbered(records: pl.DataFrame) -> pl.DataFrame:
+    """Number the records."""
+    return records.with_row_index(RECORD).with_columns(pl.col(RECORD).cast(pl.Int64))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Source records, what they mean, and what could not be trusted.
+
+    Attributes:
+        records: Every source record as it came, numbered by ``RECORD``. Its height is what was read.
+        rows: By entity: canonical columns without ``ingested_at``, and ``RECORD``.
+        rejected: What could not be trusted (schema ``REJECTED``).
+    """
+
+    records: pl.DataFrame
+    rows: Mapping[str, pl.DataFrame]
+    rejected: pl.DataFrame
+
+    def parsed(self, carry: JsonObject | None = None) -> Parsed:
+        """Return the same as what a parsed page holds."""
+        records = self.records.drop(RECORD).to_dicts()
+        return Parsed(records, self.rows, as_rejected(self.rejected), carry or {})
 
 
 def as_rejected(rejected: pl.DataFrame) -> tuple[Rejected, ...]:

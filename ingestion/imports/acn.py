@@ -12,8 +12,8 @@ from typing import Final
 
 import polars as pl
 
-from ingestion.columns import Check, UnreadableError, check, missing, number, said, unreadable
-from ingestion.imports.history import RECORD_REF, Format, History, numbered, observed
+from ingestion.columns import Check, UnreadableError, check, missing, number, numbered, said, unreadable
+from ingestion.imports.history import RECORD_REF, Format, History, observed
 from ingestion.imports.sessions import KNOWN_AT_START, over_level_two, session_context, session_versions
 from ingestion.providers.base import RECORD
 

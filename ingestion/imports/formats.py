@@ -5,12 +5,33 @@ from types import MappingProxyType
 from typing import Final
 
 from ingestion.columns import UnreadableError
-from ingestion.imports import acn, acn_noid, acn_sustaingym, carta, sap
+from ingestion.imports import (
+    acn,
+    acn_noid,
+    acn_sustaingym,
+    carbon,
+    carta,
+    day_ahead,
+    kia_monitor,
+    moer,
+    sap,
+    tariff,
+)
 from ingestion.imports.history import Format
 
-FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
-    {module.FORMAT.name: module.FORMAT for module in (carta, sap, acn, acn_sustaingym, acn_noid)}
+SETS: Final = (
+    carta,
+    sap,
+    acn,
+    acn_sustaingym,
+    acn_noid,
+    kia_monitor,
+    day_ahead,
+    tariff,
+    moer,
+    carbon,
 )
+FORMATS: Final[Mapping[str, Format]] = MappingProxyType({one.FORMAT.name: one.FORMAT for one in SETS})
 
 
 def format_named(name: str) -> Format:

@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from core.schema import INSTANT
-from ingestion.columns import UnreadableError, read_csv_text
+from ingestion.columns import Reading, UnreadableError, numbered, read_csv_text
 from ingestion.providers.base import RECORD
 
 KNOWN_SINCE: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -22,21 +22,16 @@ RECORD_REF: Final = "record_ref"
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class History(Reading):
     """What the files of a set held.
 
+    ``records`` say in ``RECORD_REF`` where each came from. The first entity of ``rows`` that has rows of a record, and
+    its first row there, stand for the record when landed and duplicate records are counted.
+
     Attributes:
-        records: Every source record as it came: ``RECORD``, ``RECORD_REF`` and its columns. Its height is what was
-            read.
-        rows: By entity: canonical columns without ``ingested_at``, and ``RECORD``. The first entity that has rows of a
-            record, and its first row there, stand for the record when landed and duplicate records are counted.
-        rejected: What could not be trusted (schema ``ingestion.columns.REJECTED``).
         context: By entity: sites, connectors and vehicles that the records name; they are rows of no record.
     """
 
-    records: pl.DataFrame
-    rows: Mapping[str, pl.DataFrame]
-    rejected: pl.DataFrame
     context: Mapping[str, pl.DataFrame] = field(default_factory=dict)
 
 
@@ -84,17 +79,12 @@ def read_csv_records(files: Sequence[Path], columns: Sequence[str]) -> pl.DataFr
         UnreadableError: a file is no such CSV.
     """
     tables = [
-        read_csv_text(file, columns)
+        read_csv_text(file, columns, name=file.name)
         .with_row_index("line", offset=2)
         .select(pl.concat_str(pl.lit(f"{file.name}:"), "line").alias(RECORD_REF), pl.exclude("line"))
         for file in files
     ]
     return numbered(pl.concat(tables, how="diagonal"))
-
-
-def numbered(records: pl.DataFrame) -> pl.DataFrame:
-    """Number the records."""
-    return records.with_row_index(RECORD).with_columns(pl.col(RECORD).cast(pl.Int64))
 
 
 def as_versions(

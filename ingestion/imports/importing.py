@@ -4,18 +4,22 @@ The steps that are equal for all sets are here; what a set's fields mean is in i
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
+from core.clock import WallClock
+from core.entities import ENTITIES
 from core.landing import Landing, LandingReport
 from core.schema import INSTANT
+from ingestion.columns import Check, check
 from ingestion.imports.formats import format_named
 from ingestion.imports.history import KNOWN_SINCE, RECORD_REF, Format, History
 from ingestion.providers.base import RECORD
+from ingestion.quality.rules import row_rules
 
 SCHEMA: Final = "depotwise.import/1"
 
@@ -60,8 +64,26 @@ def import_path(path: Path, format: str, *, landing: Landing, as_of: datetime | 
         ingestion.columns.UnreadableError: there is no such format, no such file, or a file is not what it should be.
     """
     chosen = format_named(format)
-    history = chosen.read(chosen.files(path))
-    return land(history, chosen, landing=landing, ingested_at=as_of or datetime.now(UTC))
+    ingested_at = as_of or WallClock().now()
+    history = ruled(chosen.read(chosen.files(path)), as_of=ingested_at)
+    return land(history, chosen, landing=landing, ingested_at=ingested_at)
+
+
+def ruled(history: History, *, as_of: datetime) -> History:
+    """Apply the row rules that hold for every source, whatever a set's own module has checked already."""
+    rows, rejected = {}, [history.rejected]
+    for entity, table in history.rows.items():
+        rules = [rule for rule in row_rules(ENTITIES[entity], table.columns, as_of=as_of) if not _is_about_age(rule)]
+        rows[entity], found = check(table, rules, entity=entity)
+        rejected.append(found)
+    # Both versions of a row fail the same rule; that is one finding.
+    found_once = pl.concat(rejected).unique([RECORD, "entity", "reason"], keep="first", maintain_order=True)
+    return replace(history, rows=rows, rejected=found_once)
+
+
+def _is_about_age(rule: Check) -> bool:
+    """Say whether a rule distrusts an instant for being old, which history is; each set has its own checks of that."""
+    return rule.reason.endswith("_too_early")
 
 
 def land(history: History, chosen: Format, *, landing: Landing, ingested_at: datetime) -> ImportReport:
