@@ -1,0 +1,1 @@
+{{ latest_version(source('raw', 'session_match'), key=['station_id', 'connector_id', 'transaction_id', 'started_at']) }}

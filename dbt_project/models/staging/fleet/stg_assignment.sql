@@ -1,0 +1,1 @@
+{{ latest_version(source('raw', 'assignment'), key=['vehicle_id', 'valid_from_at']) }}

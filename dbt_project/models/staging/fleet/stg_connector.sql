@@ -1,0 +1,1 @@
+{{ latest_version(source('raw', 'connector'), key=['station_id', 'connector_id']) }}

@@ -1,0 +1,1 @@
+{{ latest_version(source('raw', 'site'), key=['site_id']) }}

@@ -1,0 +1,1 @@
+{{ latest_version(source('raw', 'source_contract'), key=['source_id']) }}

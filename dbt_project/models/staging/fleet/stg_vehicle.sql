@@ -1,0 +1,1 @@
+{{ latest_version(source('raw', 'vehicle'), key=['vehicle_id']) }}

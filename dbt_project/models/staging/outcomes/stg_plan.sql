@@ -1,0 +1,1 @@
+{{ latest_version(source('raw', 'plan'), key=['plan_id']) }}

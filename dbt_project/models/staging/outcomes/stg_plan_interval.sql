@@ -1,0 +1,1 @@
+{{ latest_version(source('raw', 'plan_interval'), key=['plan_id', 'vehicle_id', 'start_at']) }}

@@ -1,0 +1,1 @@
+{{ latest_version(source('raw', 'plan_vehicle'), key=['plan_id', 'vehicle_id']) }}

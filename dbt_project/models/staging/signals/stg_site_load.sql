@@ -1,0 +1,1 @@
+{{ latest_version(source('raw', 'site_load'), key=['site_id', 'start_at']) }}

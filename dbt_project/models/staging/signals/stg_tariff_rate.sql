@@ -1,0 +1,1 @@
+{{ latest_version(source('raw', 'tariff_rate'), key=['tariff_id', 'schedule_id', 'start_minute']) }}

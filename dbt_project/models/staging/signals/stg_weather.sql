@@ -1,0 +1,1 @@
+{{ latest_version(source('raw', 'weather'), key=['place_id', 'start_at', 'issued_at']) }}

@@ -1,0 +1,1 @@
+{{ latest_version(source('raw', 'trip'), key=['vehicle_id', 'started_at']) }}

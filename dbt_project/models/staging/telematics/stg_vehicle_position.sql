@@ -1,0 +1,1 @@
+{{ latest_version(source('raw', 'vehicle_position'), key=['vehicle_id', 'observed_at']) }}
