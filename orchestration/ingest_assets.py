@@ -62,7 +62,6 @@ def ingest_metadata(summary: IngestSummary, entity: str) -> Mapping[str, Any]:
     """Return what is worth reading of an ingest: counts, reasons, and sources that failed."""
     rows = summary.rows
     return {
-        "dagster/row_count": summary.entity_rows(entity),
         "landed_rows": summary.landed_rows(entity),
         "records_read": rows.read,
         "records_landed": rows.landed,

@@ -29,7 +29,7 @@ ingest_job = dg.define_asset_job(
 refresh_job = dg.define_asset_job(
     "refresh",
     selection=dg.AssetSelection.groups(*INGESTED_GROUPS)
-    | dg.AssetSelection.tag("depotwise/layer", "marts")
+    | dg.AssetSelection.tag("depotwise/layer", "dbt")
     | dg.AssetSelection.groups("publishing"),
     description="Ingest, build the marts, publish them for analysts.",
 )

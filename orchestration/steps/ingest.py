@@ -1,0 +1,79 @@
+"""Brings the configuration and all sources into landing, and matches transactions to vehicles."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from core.landing import LandingReport
+from ingestion.identity import match_sessions
+from ingestion.registry import land_registry
+from ingestion.reports import IngestReport, SourceFailure
+from ingestion.run import ingest_all
+from orchestration.steps.workplace import Workplace
+
+RECENT = timedelta(days=3)
+"""Transactions that started within it are matched anew, so that late telematics can correct a first guess."""
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSummary:
+    """What became of the records of several sources."""
+
+    reports: tuple[IngestReport, ...]
+
+    @property
+    def rows(self) -> IngestReport:
+        """The balance over all sources."""
+        return sum(self.reports, IngestReport("all"))
+
+    @property
+    def reasons(self) -> Mapping[str, int]:
+        """Records by reason why they, or a field of them, were not trusted."""
+        return self.rows.reasons
+
+    @property
+    def failures(self) -> tuple[SourceFailure, ...]:
+        """Sources that failed, with whom to call."""
+        return tuple(report.failure for report in self.reports if report.failure is not None)
+
+    def landed_rows(self, entity: str) -> int:
+        """Return how many new rows of an entity there are."""
+        return self.rows.entities.get(entity, 0)
+
+
+def land_configuration(workplace: Workplace, *, as_of: datetime) -> LandingReport:
+    """Land what is new or has changed in the configuration."""
+    return land_registry(workplace.registry, workplace.landing, as_of=as_of)
+
+
+def ingest_sources(workplace: Workplace, *, kinds: Sequence[str], as_of: datetime) -> IngestSummary:
+    """Ingest all sources of some kinds; one that fails never stops the others."""
+    sources = [source for source in workplace.registry.sources if source.kind in kinds]
+    return IngestSummary(
+        tuple(
+            ingest_all(
+                sources,
+                registry=workplace.registry,
+                landing=workplace.landing,
+                payloads_dir=workplace.settings.payloads_dir,
+                as_of=as_of,
+            )
+        )
+    )
+
+
+def match_transactions(workplace: Workplace, *, as_of: datetime) -> pl.DataFrame:
+    """Match recent transactions to vehicles with what is known now, land what is new, and return the matches."""
+    matches = match_sessions(workplace.landing, workplace.registry, as_of=as_of, since=as_of - RECENT)
+    workplace.landing.append("session_match", matches, source="identity")
+    return matches
+
+
+def ingest_everything(workplace: Workplace, *, as_of: datetime) -> IngestSummary:
+    """Land the configuration and every source, then match transactions: what a plan needs."""
+    land_configuration(workplace, as_of=as_of)
+    summary = ingest_sources(workplace, kinds=[source.kind for source in workplace.registry.sources], as_of=as_of)
+    match_transactions(workplace, as_of=as_of)
+    return summary
