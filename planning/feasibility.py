@@ -64,7 +64,7 @@ def measure(problem: Problem, power_kw: FloatArray, battery_kw: FloatArray | Non
     """Return the figures of powers [N, T] and of the stationary battery [T]."""
     fleet = problem.fleet
     net = problem.other_load_kw + power_kw.sum(axis=0)
-    if battery_kw is not None:
+    if battery_kw is not None and problem.battery is not None:
         net = net + battery_kw
     imported, exported = np.maximum(net, 0.0), np.maximum(-net, 0.0)
     end_soc = _soc(problem, power_kw)[:, -1]
