@@ -5,6 +5,7 @@ canonical rows and touches nothing else. ``ingestion.run`` archives, checks and 
 them writes a file or reads a clock.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,7 +24,14 @@ RECORD: Final = "record"
 
 
 class PayloadError(ValueError):
-    """A page that cannot be read at all (truncated JSON, wrong envelope). Nothing of it lands; the cursor stays."""
+    """A page that cannot be read at all (truncated JSON, wrong envelope). Nothing of it lands; the cursor stays.
+
+    ``body`` is what came, for the archive.
+    """
+
+    def __init__(self, message: str, *, body: bytes = b"") -> None:
+        super().__init__(message)
+        self.body = body
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +40,16 @@ class Page:
 
     ``name`` says which kind of page it is (an endpoint, a feed, a file) and selects its parser; ``cursor`` is where to
     go on once this page and all before it have landed: a small JSON object that only its own source understands.
+
+    Some sources cannot be asked for "up to ``as_of``" and answer with what has happened since. Records whose own time
+    lies in ``later`` (after the first, up to the second) are not of this run: the parser leaves them out, and the
+    cursor stays before this page, so that a later run finds them.
     """
 
     body: bytes
     name: str
     cursor: JsonObject
+    later: tuple[datetime, datetime] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +109,19 @@ class Provider(Protocol):
         Raises:
             PayloadError: the page cannot be read at all.
         """
+
+
+def decode_json(body: bytes, what: str) -> Any:  # noqa: ANN401 - JSON has no narrower type
+    """Decode a JSON page.
+
+    Raises:
+        PayloadError: it is truncated or no JSON; the message says where it breaks.
+    """
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise PayloadError(
+            f"{what} is no whole JSON ({error}; {len(body)} bytes came); nothing of it landed, and the next run asks "
+            "for it again. If it stays so, ask the source's owner",
+            body=body,
+        ) from error

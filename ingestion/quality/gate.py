@@ -1,5 +1,6 @@
 """The gate between parsed rows and the landing zone: all rules of an entity, applied to a batch."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -22,7 +23,11 @@ HELPERS: Final = (BASE_AT, BASE_KM, BATTERY_KWH)
 
 
 def split(
-    entity_name: str, rows: pl.DataFrame, *, as_of: datetime, known: Known = NOTHING_KNOWN
+    entity_name: str,
+    rows: pl.DataFrame,
+    *,
+    as_of: datetime,
+    known_of: Callable[[pl.DataFrame], Known] = lambda _rows: NOTHING_KNOWN,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Tell rows that can be trusted from those that cannot.
 
@@ -30,7 +35,7 @@ def split(
         entity_name: Canonical entity of the rows.
         rows: Its columns and ``RECORD``.
         as_of: The run's instant; what was observed later is impossible.
-        known: What plausibility depends on beyond the batch.
+        known_of: Looks up what plausibility depends on beyond the batch, for rows with a sane key and time.
 
     Returns:
         The rows that land (a bad field is NULL in them), and what was rejected (``ingestion.columns.REJECTED``).
@@ -40,5 +45,5 @@ def split(
     rules = PLAUSIBILITY[entity_name](rows.columns) if entity_name in PLAUSIBILITY else []
     if not rules or good.is_empty():
         return good, rejected
-    good, implausible = check(with_known(good, known), rules, entity=entity_name)
+    good, implausible = check(with_known(good, known_of(good)), rules, entity=entity_name)
     return good.drop(HELPERS, strict=False), pl.concat([rejected, implausible])
