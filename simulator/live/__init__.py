@@ -1,0 +1,1 @@
+"""The live night: vehicles, chargers and provider APIs on the simulated clock."""

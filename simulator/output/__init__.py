@@ -1,0 +1,1 @@
+"""What ``prepare`` writes: the configuration folder, history as frame files, signals, the truth for benchmarks."""
