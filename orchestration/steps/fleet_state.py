@@ -34,14 +34,14 @@ class OpenTransaction:
 
 @dataclass(frozen=True, slots=True)
 class VehicleState:
-    """A vehicle at ``as_of``: where it is, its battery's evidence, and the duty it is due to leave for."""
+    """A vehicle at ``as_of``: where it is, its battery's evidence, and the duties it has not left for yet, in order."""
 
     vehicle: Vehicle
     presence: Presence
     transaction: OpenTransaction | None
     evidence: SocEvidence
     has_red_telltale: bool
-    next_duty: Row | None
+    upcoming: tuple[Row, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def read_fleet_state(landing: Landing, registry: Registry, *, site_id: str, as_o
                 transaction=transaction,
                 evidence=_evidence(seen, trip, transaction, meters),
                 has_red_telltale=bool(seen.get("has_red_battery_telltale")),
-                next_duty=_next_duty(duties, vehicle.vehicle_id, as_of, trip),
+                upcoming=_upcoming(duties.get(vehicle.vehicle_id, []), as_of, trip),
             )
         )
     return FleetState(tuple(states), tuple(transactions))
@@ -191,7 +191,7 @@ def _charged_kwh(samples: pl.DataFrame, since: datetime) -> float | None:
         return None
     before = registers.filter(pl.col("observed_at") <= since)
     start = before["energy_register_kwh"][-1] if before.height else registers["energy_register_kwh"][0]
-    return max(0.0, registers["energy_register_kwh"][-1] - start)
+    return max(0.0, float(registers["energy_register_kwh"][-1] - start))
 
 
 def _duties(landing: Landing, as_of: datetime) -> dict[str, list[Row]]:
@@ -205,11 +205,10 @@ def _duties(landing: Landing, as_of: datetime) -> dict[str, list[Row]]:
     return by_vehicle
 
 
-def _next_duty(duties: dict[str, list[Row]], vehicle_id: str, as_of: datetime, trip: Row | None) -> Row | None:
-    """Return the first duty that the vehicle has not left for yet."""
-    for duty in duties.get(vehicle_id, []):
+def _upcoming(duties: list[Row], as_of: datetime, trip: Row | None) -> tuple[Row, ...]:
+    def is_ahead(duty: Row) -> bool:
         departure = duty["planned_departure_at"]
         has_left = trip is not None and trip["started_at"] >= departure - timedelta(hours=1)
-        if departure > as_of or (departure > as_of - LATE_DEPARTURE and not has_left):
-            return duty
-    return None
+        return bool(departure > as_of or (departure > as_of - LATE_DEPARTURE and not has_left))
+
+    return tuple(duty for duty in duties if is_ahead(duty))

@@ -8,9 +8,10 @@ import polars as pl
 
 from core.landing import LandingReport
 from ingestion.identity import match_sessions
-from ingestion.registry import land_registry
+from ingestion.payloads import PayloadArchive
+from ingestion.registry.rows import land_registry
 from ingestion.reports import IngestReport, SourceFailure
-from ingestion.run import ingest_all
+from ingestion.run import ingest_source
 from orchestration.steps.workplace import Workplace
 
 RECENT = timedelta(days=3)
@@ -50,16 +51,14 @@ def land_configuration(workplace: Workplace, *, as_of: datetime) -> LandingRepor
 
 def ingest_sources(workplace: Workplace, *, kinds: Sequence[str], as_of: datetime) -> IngestSummary:
     """Ingest all sources of some kinds; one that fails never stops the others."""
-    sources = [source for source in workplace.registry.sources if source.kind in kinds]
+    payloads = PayloadArchive(workplace.settings.payloads_dir)
     return IngestSummary(
         tuple(
-            ingest_all(
-                sources,
-                registry=workplace.registry,
-                landing=workplace.landing,
-                payloads_dir=workplace.settings.payloads_dir,
-                as_of=as_of,
+            ingest_source(
+                source, registry=workplace.registry, landing=workplace.landing, payloads=payloads, as_of=as_of
             )
+            for source in workplace.registry.sources
+            if source.kind in kinds
         )
     )
 

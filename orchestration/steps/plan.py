@@ -1,0 +1,247 @@
+"""Plans a site as of an instant, lands the plan with all it rests on, and hands it to the bridge."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal, cast
+
+import numpy as np
+import polars as pl
+
+from core.entities import ENTITIES
+from core.publication import Publication
+from core.time_grid import SLOT, floor_to_slot, format_instant, slot_starts
+from ingestion.registry.models import Connector, Site
+from orchestration.steps.fleet_state import FleetState, OpenTransaction, read_fleet_state
+from orchestration.steps.forecast import forecast
+from orchestration.steps.publish import PublishReport, publish
+from orchestration.steps.requests import RequestBook, daily_consumption, return_forecasts
+from orchestration.steps.site_inputs import SiteInputs, read_site_inputs
+from orchestration.steps.workplace import Workplace
+from planning.assembly import assemble
+from planning.documents import plan_record, problem_record
+from planning.model import Battery, DemandCharge, Group, Plan, Problem
+from planning.publication import to_publication
+from planning.site_state import ConnectorState, SiteState
+from planning.solve import solve
+
+HORIZON_SLOTS = 120
+"""30 hours: tonight's departures and tomorrow's early returns, from any hour of the day."""
+
+
+@dataclass(frozen=True, slots=True)
+class SitePlan:
+    """A plan with the problem it answers, where its inputs came from, and what goes to the bridge."""
+
+    plan_id: str
+    as_of: datetime
+    problem: Problem
+    plan: Plan
+    inputs: dict[str, Any]
+    publication: Publication
+
+
+@dataclass(frozen=True, slots=True)
+class PlanOutcome:
+    """A site's plan and what became of its publication."""
+
+    planned: SitePlan
+    published: PublishReport
+
+
+def plan_and_publish(workplace: Workplace, *, site_id: str, as_of: datetime, trigger: str) -> PlanOutcome:
+    """Forecast, plan, land and publish: what a re-plan does, and what the assets do one by one."""
+    forecasts = forecast(workplace, site_id=site_id, as_of=as_of)
+    planned = plan_site(workplace, site_id=site_id, as_of=as_of, trigger=trigger, forecasts=forecasts)
+    return PlanOutcome(planned, publish(workplace, planned.publication, as_of=as_of))
+
+
+def plan_site(
+    workplace: Workplace, *, site_id: str, as_of: datetime, trigger: str, forecasts: pl.DataFrame | None = None
+) -> SitePlan:
+    """Plan a site with what was known at ``as_of``, and land the plan.
+
+    Args:
+        workplace: Where everything is.
+        site_id: Site.
+        as_of: Nothing newer is used.
+        trigger: Why it is planned.
+        forecasts: Rows of entity ``forecast`` made at ``as_of``; without them they are read from landing.
+    """
+    site = workplace.registry.site(site_id)
+    fleet = read_fleet_state(workplace.landing, workplace.registry, site_id=site_id, as_of=as_of)
+    start_at = floor_to_slot(as_of)
+    inputs = read_site_inputs(
+        workplace.landing, workplace.registry, site_id=site_id, as_of=as_of, start_at=start_at, slots=HORIZON_SLOTS
+    )
+    rows = _forecasts_of(workplace, site_id, as_of) if forecasts is None else forecasts
+    book = RequestBook(
+        site,
+        as_of,
+        start_at + HORIZON_SLOTS * SLOT,
+        return_forecasts(rows),
+        daily_consumption(workplace.landing, as_of=as_of),
+    )
+    state = site_state(site, workplace.registry.connectors_of(site_id), inputs, fleet)
+    assembled = assemble(state, book.requests(fleet.vehicles), as_of=as_of)
+    document = json.dumps(problem_record(assembled.problem), sort_keys=True)
+    digest = hashlib.sha256(f"{site_id}|{format_instant(as_of)}|{document}".encode()).hexdigest()
+    plan = solve(assembled.problem, as_of=as_of)
+    plan_id = f"{site_id}-{as_of:%Y%m%dT%H%M%SZ}-{digest[:12]}"
+    phases = {
+        vehicle.vehicle_id: cast("Literal[1, 3] | None", vehicle.phases) for vehicle in workplace.registry.vehicles
+    }
+    publication = to_publication(plan, assembled.problem, state, plan_id=plan_id, as_of=as_of, vehicle_phases=phases)
+    planned = SitePlan(plan_id, as_of, assembled.problem, plan, assembled.inputs, publication)
+    _land(workplace, planned, site, trigger=trigger, problem_json=document)
+    return planned
+
+
+def _forecasts_of(workplace: Workplace, site_id: str, as_of: datetime) -> pl.DataFrame:
+    rows = workplace.landing.read("forecast", as_of=as_of, since=as_of - timedelta(days=1))
+    return rows.filter(pl.col("site_id") == site_id, pl.col("predicted_at") == as_of)
+
+
+def site_state(site: Site, connectors: tuple[Connector, ...], inputs: SiteInputs, fleet: FleetState) -> SiteState:
+    """Return the site as the planner sees it."""
+    price = inputs.price.values if inputs.price else np.full(inputs.slots, site.tariff.markup_per_kwh)
+    running = {(entry.station_id, entry.connector_id): entry for entry in fleet.transactions}
+    return SiteState(
+        site_id=site.site_id,
+        currency=site.currency,
+        start_at=inputs.start_at,
+        grid_limit_kw=inputs.import_limit_kw,
+        base_load_kw=inputs.load.base_load_kw,
+        base_load_high_kw=inputs.load.base_load_high_kw,
+        pv_kw=inputs.load.pv_kw,
+        pv_low_kw=inputs.load.pv_low_kw,
+        price_per_kwh=price,
+        feed_in_per_kwh=site.tariff.feed_in_per_kwh,
+        demand_charges=tuple(
+            DemandCharge(charge.name, charge.price_per_kw, charge.so_far_kw, charge.slots)
+            for charge in inputs.peak_charges
+        ),
+        battery=_battery(site),
+        groups=tuple(Group(group.group_id, np.full(inputs.slots, group.limit_kw)) for group in site.groups),
+        connectors=tuple(
+            _connector(entry, running.get((entry.station_id, entry.connector_id))) for entry in connectors
+        ),
+        safety_margin_kw=site.safety_margin_kw,
+    )
+
+
+def _battery(site: Site) -> Battery | None:
+    spec = site.battery
+    if spec is None:
+        return None
+    half = spec.capacity_kwh / 2  # no source reports its charge yet; half is what a plan can count on giving back
+    return Battery(spec.capacity_kwh, spec.max_power_kw, spec.charge_efficiency, spec.discharge_efficiency, half)
+
+
+def _connector(entry: Connector, transaction: OpenTransaction | None) -> ConnectorState:
+    return ConnectorState(
+        station_id=entry.station_id,
+        connector_id=entry.connector_id,
+        current_type=entry.current_type,
+        max_kw=entry.max_kw,
+        min_kw=entry.min_kw,
+        fallback_kw=entry.fallback_kw,
+        phases=entry.phases,
+        nominal_voltage_v=entry.nominal_voltage_v,
+        group_id=entry.group_id,
+        transaction_id=None if transaction is None else transaction.transaction_id,
+    )
+
+
+def _land(workplace: Workplace, planned: SitePlan, site: Site, *, trigger: str, problem_json: str) -> None:
+    """Land the plan whole, by vehicle, and by slot; the whole last, so that it vouches for the other two."""
+    plan = planned.plan
+    times = {"observed_at": planned.as_of, "available_at": planned.as_of, "ingested_at": planned.as_of}
+    common = {"plan_id": planned.plan_id, "site_id": site.site_id, **times}
+    digest = hashlib.sha256(problem_json.encode()).hexdigest()
+    whole = {
+        **common,
+        "as_of": planned.as_of,
+        "start_at": planned.problem.start_at,
+        "slots": planned.problem.slots,
+        "problem_json": problem_json,
+        "plan_json": _stable_json(plan_record(plan, digest)),
+        "inputs_json": json.dumps(planned.inputs, sort_keys=True),
+        "cost_total": plan.cost.total,
+        "currency": site.currency,
+        "peak_kw": plan.peak_kw,
+        "ready_vehicles": int(plan.is_ready.sum()),
+        "short_vehicles": int((~plan.is_ready).sum()),
+        "trigger": trigger,
+    }
+    for entity, rows in (
+        ("plan_interval", _interval_rows(planned, common)),
+        ("plan_vehicle", pl.DataFrame(_vehicle_rows(planned, common), schema=_schema("plan_vehicle"))),
+        ("plan", pl.DataFrame([whole], schema=_schema("plan"))),
+    ):
+        workplace.landing.append(entity, rows, source="planner")
+
+
+def _stable_json(record: dict[str, Any]) -> str:
+    """Write a plan without the seconds its solver took, so that the same plan is the same text."""
+    return json.dumps({**record, "solver": {**record["solver"], "seconds": None}}, sort_keys=True)
+
+
+def _schema(entity: str) -> pl.Schema:
+    return ENTITIES[entity].schema
+
+
+def _vehicle_rows(planned: SitePlan, common: dict[str, Any]) -> list[dict[str, Any]]:
+    plan, problem = planned.plan, planned.problem
+    inputs = {entry["vehicle_id"]: entry for entry in planned.inputs["vehicles"]}
+    energy = plan.power_kw.sum(axis=1) * problem.slot_minutes / 60
+    items = {item.index: item for item in problem.connectors.items} if problem.connectors else {}
+    rows = []
+    for k, vehicle_id in enumerate(plan.vehicle_ids):
+        entry, reason, fleet = inputs[vehicle_id], plan.reasons[k], problem.fleet
+        item = items.get(int(plan.assignment.connector[k]))
+        arrival = entry["arrival"]
+        rows.append(
+            {
+                **common,
+                "vehicle_id": vehicle_id,
+                "station_id": item.station_id if item else None,
+                "connector_id": item.connector_id if item else None,
+                "transaction_id": fleet.transaction_ids[k],
+                "expected_arrival_at": _instant(arrival["at"]) if arrival else problem.start_at,
+                "requested_departure_at": _instant(entry["departure"]["at"]),
+                "expected_soc_at_arrival_pct": float(fleet.start_soc_pct[k]),
+                "min_target_soc_pct": float(fleet.required_soc_pct[k]),
+                "predicted_departure_soc_pct": float(plan.end_soc_pct[k]),
+                "planned_energy_kwh": float(energy[k]),
+                "shortfall_kwh": float(plan.shortfall_kwh[k]),
+                "reason_code": reason.code if reason else None,
+                "reason_text": reason.text if reason else None,
+                "soc_rung": entry["soc"]["rung"],
+                "soc_source": entry["soc"]["source"],
+                "soc_age_min": entry["soc"]["age_min"],
+            }
+        )
+    return rows
+
+
+def _interval_rows(planned: SitePlan, common: dict[str, Any]) -> pl.DataFrame:
+    problem, power = planned.problem, planned.plan.power_kw
+    vehicle, slot = np.nonzero(power > 0)
+    starts = pl.Series(slot_starts(problem.start_at, problem.slots), dtype=pl.Datetime("us", "UTC"))
+    return pl.DataFrame(
+        {
+            "vehicle_id": np.array(planned.plan.vehicle_ids, dtype=object)[vehicle].tolist(),
+            "start_at": starts.gather(slot),
+            "power_kw": power[vehicle, slot],
+        },
+        schema_overrides={"vehicle_id": pl.String},
+    ).with_columns(
+        (pl.col("start_at") + timedelta(minutes=problem.slot_minutes)).alias("end_at"),
+        *(pl.lit(value).alias(name) for name, value in common.items()),
+    )
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)

@@ -1,0 +1,200 @@
+"""From what is known of each vehicle to the request that a plan answers: when it comes, with what, when it leaves."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal, cast
+
+import polars as pl
+
+from core.landing import Landing
+from ingestion.registry.models import Site, Vehicle
+from orchestration.steps.fleet_state import VehicleState
+from planning.fallback import SocEstimate, estimate_soc
+from planning.requirements import (
+    CLASS_KWH_PER_KM,
+    UNKNOWN_MARGIN,
+    Requirement,
+    consumption_p90,
+    required_soc,
+)
+from planning.site_state import ArrivalEstimate, VehicleRequest, VehicleSpec
+
+FRESH_WITHIN = timedelta(minutes=60)
+CONSUMPTION_HISTORY = timedelta(days=28)
+PLUG_IN_DELAY = timedelta(minutes=10)
+STILL_UNPLUGGED = timedelta(minutes=30)
+"""A vehicle at its depot that is not plugged in is taken to be plugged in this long from now: somebody is alerted."""
+OVERDUE_DEPARTURE = timedelta(minutes=30)
+RETURN_MARGIN = timedelta(hours=2)
+LEAST_STAY = timedelta(hours=1)
+IDLE_SOC_PCT = 80.0
+"""What a vehicle without a duty ahead is charged to: ready for most things, easy on the battery."""
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnForecast:
+    """When a vehicle comes back and with what, as forecast: median and careful side."""
+
+    median_at: datetime
+    late_at: datetime
+    low_soc_pct: float | None
+    rung: int
+    newest_input_at: datetime | None
+    name: str
+
+
+def return_forecasts(rows: pl.DataFrame) -> dict[str, ReturnForecast]:
+    """Return the forecast of each vehicle's next return from rows of entity ``forecast`` of one ``predicted_at``."""
+    soc = {
+        row["subject_id"]: row for row in rows.filter(pl.col("target") == "soc_at_arrival_pct").iter_rows(named=True)
+    }
+    found: dict[str, ReturnForecast] = {}
+    returns = rows.filter(pl.col("target") == "return_at").sort("vehicle_id", "q50", "subject_id")
+    for row in returns.iter_rows(named=True):
+        arrival = soc.get(row["subject_id"], {})
+        found.setdefault(
+            row["vehicle_id"],
+            ReturnForecast(
+                median_at=row["predicted_at"] + timedelta(hours=row["q50"]),
+                late_at=row["predicted_at"] + timedelta(hours=row["q90"]),
+                low_soc_pct=arrival.get("q10"),
+                rung=max(row["rung"], arrival.get("rung", row["rung"])),
+                newest_input_at=row["newest_input_at"],
+                name=row["name"],
+            ),
+        )
+    return found
+
+
+def daily_consumption(landing: Landing, *, as_of: datetime) -> dict[str, float]:
+    """Return each vehicle's consumption (kWh/km) that it exceeds on one day in ten; vehicles without history are absent."""
+    trips = landing.read("trip", as_of=as_of, since=as_of - CONSUMPTION_HISTORY)
+    days = (
+        trips.filter(pl.col("energy_kwh").is_not_null(), ~pl.col("is_deleted").fill_null(value=False))
+        .group_by("vehicle_id", pl.col("started_at").dt.date().alias("day"))
+        .agg(pl.col("distance_km").sum(), pl.col("energy_kwh").sum())
+    )
+    return dict(consumption_p90(days).iter_rows())
+
+
+@dataclass(frozen=True, slots=True)
+class RequestBook:
+    """What turns a vehicle's state into its request: the site, the instant, the horizon, forecasts and consumption."""
+
+    site: Site
+    as_of: datetime
+    horizon_end: datetime
+    returns: Mapping[str, ReturnForecast]
+    consumption: Mapping[str, float]
+
+    def requests(self, states: Sequence[VehicleState]) -> list[VehicleRequest]:
+        """Return one request for each vehicle that can be planned."""
+        return [self._request(state) for state in states]
+
+    def _request(self, state: VehicleState) -> VehicleRequest:
+        vehicle, spec = state.vehicle, vehicle_spec(state.vehicle)
+        arrival, ready_from = self._arrival(state)
+        duty = next((duty for duty in state.upcoming if duty["planned_departure_at"] > ready_from), None)
+        departure_at, source = self._departure(duty)
+        transaction = state.transaction
+        return VehicleRequest(
+            spec=spec,
+            requested_departure_at=departure_at,
+            soc=self._soc(state, spec),
+            requirement=self._requirement(vehicle, spec, duty),
+            plugged_at=None if transaction is None else (transaction.station_id, transaction.connector_id),
+            transaction_id=None if transaction is None else transaction.transaction_id,
+            arrival=arrival,
+            bay=_bay(vehicle),
+            has_red_telltale=state.has_red_telltale,
+            departure_source=source,
+        )
+
+    def _arrival(self, state: VehicleState) -> tuple[ArrivalEstimate | None, datetime]:
+        """Return when it can be plugged in (careful side), and the instant after which its next departure counts."""
+        if state.presence == "plugged":
+            return None, self.as_of - timedelta(days=1)
+        if state.presence == "at_depot":
+            at = self.as_of + STILL_UNPLUGGED
+            return ArrivalEstimate(at, "at the depot, not plugged in", 1, self.as_of), self.as_of
+        forecast = self.returns.get(state.vehicle.vehicle_id)
+        if forecast is not None:
+            at = max(forecast.late_at, self.as_of) + PLUG_IN_DELAY
+            source = f"forecast return ({forecast.name}), 90 %"
+            back_at = max(forecast.median_at, self.as_of)
+            return ArrivalEstimate(at, source, max(4, forecast.rung), forecast.newest_input_at), back_at + LEAST_STAY
+        return self._return_without_forecast(state)
+
+    def _return_without_forecast(self, state: VehicleState) -> tuple[ArrivalEstimate, datetime]:
+        first = state.upcoming[0] if state.upcoming else None
+        if first is None or first["planned_return_at"] is None:
+            at = self.as_of + RETURN_MARGIN
+            return ArrivalEstimate(at, "nothing known of its return", 6), self.as_of
+        at = max(self.as_of, first["planned_return_at"]) + RETURN_MARGIN
+        return ArrivalEstimate(at, "planned return and a margin", 5, first["available_at"]), at
+
+    def _departure(self, duty: Row | None) -> tuple[datetime, str]:
+        if duty is None or duty["planned_departure_at"] >= self.horizon_end:
+            return self.horizon_end, "no duty within the horizon"
+        planned: datetime = duty["planned_departure_at"]
+        if planned <= self.as_of:
+            return self.as_of + OVERDUE_DEPARTURE, "dispatch, overdue"
+        return planned, "dispatch"
+
+    def _soc(self, state: VehicleState, spec: VehicleSpec) -> SocEstimate:
+        evidence = state.evidence
+        forecast = self.returns.get(state.vehicle.vehicle_id)
+        if state.presence == "out":
+            # A vehicle on the road arrives with less than it shows now: only the forecast speaks of arrival.
+            evidence = replace(evidence, moved_since=True)
+        if forecast is not None and forecast.low_soc_pct is not None:
+            evidence = replace(
+                evidence,
+                forecast_soc_pct=forecast.low_soc_pct,
+                forecast_rung=forecast.rung,
+                forecast_at=forecast.newest_input_at,
+            )
+        return estimate_soc(
+            evidence,
+            as_of=self.as_of,
+            fresh_within=FRESH_WITHIN,
+            usable_kwh=spec.battery_kwh,
+            efficiency=spec.efficiency or 0.9,
+        )
+
+    def _requirement(self, vehicle: Vehicle, spec: VehicleSpec, duty: Row | None) -> Requirement:
+        if duty is None:
+            return Requirement(max(IDLE_SOC_PCT, self.site.reserve_soc_pct), "no duty ahead", None)
+        reference = vehicle.reference_kwh_per_km or CLASS_KWH_PER_KM[vehicle.vehicle_class]
+        return required_soc(
+            dispatch_soc_pct=duty["min_target_soc_pct"],
+            distance_km=duty["distance_km"],
+            kwh_per_km=self.consumption.get(vehicle.vehicle_id, reference * UNKNOWN_MARGIN),
+            usable_kwh=spec.battery_kwh,
+            reserve_soc_pct=self.site.reserve_soc_pct,
+        )
+
+
+def vehicle_spec(vehicle: Vehicle) -> VehicleSpec:
+    """Return what a vehicle's battery takes, as configured."""
+    return VehicleSpec(
+        vehicle_id=vehicle.vehicle_id,
+        usable_kwh=vehicle.usable_kwh,
+        soh_pct=vehicle.soh_pct,
+        ac_max_kw=vehicle.ac_max_kw,
+        dc_max_kw=vehicle.dc_max_kw,
+        phases=cast("Literal[1, 3] | None", vehicle.phases),
+        taper_power_kw=vehicle.taper_power_kw,
+        taper_knee_soc_pct=vehicle.taper_knee_soc_pct,
+        taper_end_fraction=vehicle.taper_end_fraction,
+        efficiency=vehicle.efficiency,
+    )
+
+
+def _bay(vehicle: Vehicle) -> tuple[str, int] | None:
+    if vehicle.home_station_id is None or vehicle.home_connector_id is None:
+        return None
+    return vehicle.home_station_id, vehicle.home_connector_id

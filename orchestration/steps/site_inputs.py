@@ -1,0 +1,106 @@
+"""A site's limits, prices, other load and peaks so far over a horizon, read from landing as of an instant."""
+
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from core.landing import Landing
+from core.time_grid import local_day, slot_starts
+from ingestion.registry import Registry
+from ingestion.registry.models import DemandCharge, Site
+from planning.site_signals import LoadForecast, Signal, load_forecast, price_signal, site_import
+
+HISTORY = timedelta(days=35)
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class PeakCharge:
+    """A demand charge over the horizon: the slots that count, and the peak that is already paid for this month."""
+
+    name: str
+    price_per_kw: float
+    so_far_kw: float
+    slots: NDArray[np.int64] | None
+
+
+@dataclass(frozen=True, slots=True)
+class SiteInputs:
+    """What a plan needs to know of a site besides its vehicles; arrays are per slot.
+
+    ``price`` is None when no price is known: then only power matters.
+    """
+
+    start_at: datetime
+    slots: int
+    import_limit_kw: Array
+    price: Signal | None
+    load: LoadForecast
+    peak_charges: tuple[PeakCharge, ...]
+
+
+def read_site_inputs(
+    landing: Landing, registry: Registry, *, site_id: str, as_of: datetime, start_at: datetime, slots: int
+) -> SiteInputs:
+    """Return what was known at ``as_of`` of a site's next slots."""
+    site = registry.site(site_id)
+    starts = slot_starts(start_at, slots)
+    prices = landing.read("price", as_of=as_of, since=start_at - timedelta(days=10))
+    load = landing.read("site_load", as_of=as_of, since=start_at - HISTORY).filter(pl.col("site_id") == site_id)
+    return SiteInputs(
+        start_at=start_at,
+        slots=slots,
+        import_limit_kw=np.array(registry.import_limit_kw(site_id, starts), dtype=float),
+        price=price_signal(
+            prices.filter(pl.col("series_id") == site.tariff.price_zone),
+            start_at=start_at,
+            slots=slots,
+            markup_per_kwh=site.tariff.markup_per_kwh,
+        ),
+        load=load_forecast(
+            load, start_at=start_at, slots=slots, timezone=site.timezone, typical_load_kw=site.base_load_kw
+        ),
+        peak_charges=_peak_charges(landing, registry, site, load, as_of=as_of, starts=starts),
+    )
+
+
+def _peak_charges(
+    landing: Landing,
+    registry: Registry,
+    site: Site,
+    load: pl.DataFrame,
+    *,
+    as_of: datetime,
+    starts: list[datetime],
+) -> tuple[PeakCharge, ...]:
+    if not site.tariff.demand_charges:
+        return ()
+    month_start, _ = local_day(as_of.astimezone(ZoneInfo(site.timezone)).date().replace(day=1), site.timezone)
+    stations = [connector.station_id for connector in registry.connectors_of(site.site_id)]
+    meters = landing.read("meter_value", as_of=as_of, since=month_start).filter(pl.col("station_id").is_in(stations))
+    history = site_import(meters, load.filter(pl.col("start_at") >= month_start))
+    return tuple(_peak_charge(charge, site, history, starts) for charge in site.tariff.demand_charges)
+
+
+def _peak_charge(charge: DemandCharge, site: Site, history: pl.DataFrame, starts: list[datetime]) -> PeakCharge:
+    """Return the charge with the highest metered import of the month within its window."""
+    if charge.from_time is None or charge.to_time is None:
+        slots, counted = None, history["import_kw"]
+    else:
+        inside = _in_window(pl.Series("start_at", starts, pl.Datetime("us", "UTC")), charge, site.timezone)
+        slots = np.flatnonzero(inside.to_numpy())
+        counted = history.filter(_in_window(history["start_at"], charge, site.timezone))["import_kw"]
+    peak = counted.max()
+    return PeakCharge(charge.name, charge.price_per_kw, float(peak) if isinstance(peak, float) else 0.0, slots)
+
+
+def _in_window(instants: pl.Series, charge: DemandCharge, timezone: str) -> pl.Series:
+    """Say which instants lie in the charge's local window, which may pass midnight."""
+    clock_times = instants.dt.convert_time_zone(timezone).dt.time()
+    begin, end = charge.from_time or time(0), charge.to_time or time(0)
+    after, before = clock_times >= begin, clock_times < end
+    return after & before if begin < end else after | before
