@@ -1,0 +1,184 @@
+"""From a plan to the ``publication/1`` that the bridge receives: rounded down, merged, and under every limit.
+
+One entry per connector on which a transaction runs; connectors left out fall back. At every instant the entries and the
+fallbacks of the connectors left out stay under the limit for vehicles and under each group's: what does not fit is
+taken from those that leave last. Nothing is sent from here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+import numpy as np
+
+from core.publication import ConnectorPlan, GroupLimit, LimitPeriod, Publication
+from core.time_grid import slot_starts
+from planning.model import SHORT_KWH, BoolArray, FloatArray, IntArray, Plan, Problem
+from planning.site_state import ConnectorState, SiteState
+
+STEP_KW = 0.1
+ROUNDING_KW = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A connector's powers [T] before limits, for one transaction; guests have no vehicle."""
+
+    connector: ConnectorState
+    wanted_kw: FloatArray
+    departure_slot: int
+    vehicle_id: str | None
+
+
+def to_publication(
+    plan: Plan,
+    problem: Problem,
+    site: SiteState,
+    *,
+    plan_id: str,
+    as_of: datetime,
+    vehicle_phases: Mapping[str, Literal[1, 3] | None] | None = None,
+    dry_run: bool = False,
+) -> Publication:
+    """Return the publication of a plan of the problem that was assembled from the site's state.
+
+    A transaction that belongs to no planned vehicle is a guest's and gets the site's default. It is valid until the
+    end of the plan's horizon.
+
+    Args:
+        plan: The plan.
+        problem: The problem it answers.
+        site: The state that the problem was assembled from.
+        plan_id: Name of the plan.
+        as_of: Instant of what was known.
+        vehicle_phases: Phases of the vehicles' chargers, where known.
+        dry_run: Ask the bridge not to send anything.
+    """
+    phases = vehicle_phases or {}
+    entries = _entries(plan, problem, site)
+    powers = _within_limits(site, entries)
+    starts = slot_starts(site.start_at, site.slots, slot_minutes=site.slot_minutes)
+    return Publication(
+        schema="depotwise.publication/1",
+        plan_id=plan_id,
+        site_id=site.site_id,
+        as_of=as_of,
+        valid_until=starts[-1] + timedelta(minutes=site.slot_minutes),
+        dry_run=dry_run,
+        ev_limit_kw=_periods(starts, _floor(site.ev_limit_kw)),
+        groups=[
+            GroupLimit(group_id=group.group_id, limit_kw=_periods(starts, _floor(group.limit_kw)))
+            for group in site.groups
+        ],
+        connectors=[
+            _connector_plan(entry, _periods(starts, power), phases.get(entry.vehicle_id or ""))
+            for entry, power in zip(entries, powers, strict=True)
+        ],
+    )
+
+
+def _entries(plan: Plan, problem: Problem, site: SiteState) -> list[_Entry]:
+    """Return what each connector with a running transaction should get, in the site's order."""
+    fleet = problem.fleet
+    rows = {
+        int(place): row
+        for row, place in enumerate(fleet.plugged_connector)
+        if place >= 0 and fleet.transaction_ids[row] is not None
+    }
+    entries = []
+    for place, connector in enumerate(site.connectors):
+        if connector.transaction_id is None:
+            continue
+        row = rows.get(place)
+        if row is None or fleet.transaction_ids[row] != connector.transaction_id:
+            default = np.full(site.slots, connector.guest_kw)
+            entries.append(_Entry(connector, default, site.slots + 1, None))
+            continue
+        departure = int(fleet.departure_slot[row])
+        wanted = _published(plan.power_kw[row], connector)
+        if plan.shortfall_kwh[row] > SHORT_KWH:
+            # Whoever is not ready and stays longer than planned goes on at the fallback.
+            wanted[departure:] = connector.fallback_kw
+        entries.append(_Entry(connector, wanted, departure, fleet.vehicle_ids[row]))
+    return entries
+
+
+def _published(power_kw: FloatArray, connector: ConnectorState) -> FloatArray:
+    """Round powers [T] down to 0.1 kW, handing what is cut off to the next slot that charges.
+
+    Rounded down alone, a night of constant power would miss its target by up to a kWh.
+    """
+    published, carried = np.zeros_like(power_kw), 0.0
+    for slot, power in enumerate(power_kw):
+        if power <= 0:
+            continue
+        wanted = min(power + carried, connector.max_kw)
+        published[slot] = _snap(_floor(np.array([wanted])), connector.min_kw)[0]
+        carried = max(0.0, power + carried - published[slot])
+        # A slot that had to be dropped is not made up for: the limit is not ours to raise.
+        carried = min(carried, STEP_KW)
+    return published
+
+
+def _floor(power_kw: FloatArray) -> FloatArray:
+    # The small addend keeps 11.1, which is 11.099999999999999, from becoming 11.0.
+    tenths = np.floor(power_kw / STEP_KW + ROUNDING_KW)
+    floored: FloatArray = np.maximum(np.round(tenths * STEP_KW, 1), 0.0)
+    return floored
+
+
+def _snap(power_kw: FloatArray, least_kw: float) -> FloatArray:
+    snapped: FloatArray = np.where(power_kw < least_kw - ROUNDING_KW, 0.0, power_kw)
+    return snapped
+
+
+def _within_limits(site: SiteState, entries: Sequence[_Entry]) -> list[FloatArray]:
+    """Return the powers that fit under the limits, serving first whoever leaves first, and guests last."""
+    published = {entry.connector.key for entry in entries}
+    fallback = np.array([0.0 if item.key in published else item.fallback_kw for item in site.connectors])
+    room = _floor(site.ev_limit_kw) - fallback.sum()
+    group_room = {
+        group.group_id: _floor(group.limit_kw)
+        - fallback[[item.group_id == group.group_id for item in site.connectors]].sum()
+        for group in site.groups
+    }
+    order = sorted(range(len(entries)), key=lambda place: (entries[place].departure_slot, place))
+    powers: list[FloatArray] = [np.zeros(site.slots)] * len(entries)
+    for place in order:
+        connector = entries[place].connector
+        most = room
+        if connector.group_id in group_room:
+            most = np.minimum(room, group_room[connector.group_id])
+        power = _snap(_floor(np.minimum(entries[place].wanted_kw, most)), connector.min_kw)
+        powers[place] = power
+        room = room - power
+        if connector.group_id in group_room:
+            group_room[connector.group_id] = group_room[connector.group_id] - power
+    return powers
+
+
+def _periods(starts: Sequence[datetime], values: FloatArray) -> list[LimitPeriod]:
+    """Return the values as periods, equal neighbours merged."""
+    is_new: BoolArray = np.diff(values, prepend=np.nan) != 0
+    changes: IntArray = np.flatnonzero(is_new)
+    return [LimitPeriod(start_at=starts[slot], limit_kw=float(values[slot])) for slot in changes]
+
+
+def _connector_plan(entry: _Entry, periods: list[LimitPeriod], phases: Literal[1, 3] | None) -> ConnectorPlan:
+    connector = entry.connector
+    return ConnectorPlan(
+        station_id=connector.station_id,
+        connector_id=connector.connector_id,
+        group_id=connector.group_id,
+        current_type=connector.current_type,
+        nominal_voltage_v=connector.nominal_voltage_v,
+        connector_phases=connector.phases,
+        vehicle_phases=phases,
+        max_kw=connector.max_kw,
+        min_kw=connector.min_kw,
+        fallback_kw=connector.fallback_kw,
+        transaction_id=connector.transaction_id,
+        vehicle_id=entry.vehicle_id,
+        periods=periods,
+    )
