@@ -140,7 +140,7 @@ def _why(line: DepartureLine, view: OperationsView) -> Html:
 def _evidence(line: DepartureLine, view: OperationsView) -> str:
     departure, soc = line.departure, line.judgement.soc
     if soc is not None:
-        text = evidence_text(soc, at=min(view.as_of, departure.departure_at))
+        text = evidence_text(soc, at=min(view.as_of, departure.pull_out_at))
         counted = departure.metered_kwh if soc.rung == 3 else None
         return f"{text}, {energy_text(counted)} counted since" if counted else text
     if departure.planned_soc_source:

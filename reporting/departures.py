@@ -8,14 +8,16 @@ from datetime import timedelta
 
 import polars as pl
 
-from core.time_grid import SLOT
 from reporting.readiness import Departure, judge_departure
 from reporting.records import CONNECTOR_KEY, Records
 from reporting.site_power import intervals_in_force
 from reporting.view import DepartureLine
 
-# A drive that begins this shortly before the planned departure is the pull-out, not another errand.
-EARLY_PULL_OUT = timedelta(hours=1)
+# The drive out of the depot nearest to the planned departure is the pull-out, if it began within these.
+EARLIEST_PULL_OUT = timedelta(hours=2)
+LATEST_PULL_OUT = timedelta(hours=4)
+# Plans round departures to slots, and may have known of another hour.
+SAME_DEPARTURE = timedelta(hours=1)
 
 
 def departure_lines(records: Records) -> tuple[DepartureLine, ...]:
@@ -24,7 +26,7 @@ def departure_lines(records: Records) -> tuple[DepartureLine, ...]:
     for row in departure_facts(records).iter_rows(named=True):
         departure = Departure(**row)
         judgement = judge_departure(departure, as_of=records.as_of)
-        lines.append(DepartureLine(departure, judgement, departure.departure_at <= records.as_of))
+        lines.append(DepartureLine(departure, judgement, is_gone=departure.pull_out_at <= records.as_of))
     return tuple(sorted(lines, key=_board_order))
 
 
@@ -61,28 +63,41 @@ def departure_facts(records: Records) -> pl.DataFrame:
 
 
 def _add_pull_out(facts: pl.DataFrame, records: Records) -> pl.DataFrame:
-    """When it left, if that was up to an hour early, and the instant at which the departure is judged."""
-    drives = records.trips.select("vehicle_id", pulled_out_at="started_at").sort("pulled_out_at", maintain_order=True)
-    return facts.join_asof(
-        drives,
-        left_on="departure_at",
-        right_on="pulled_out_at",
-        by="vehicle_id",
-        tolerance=EARLY_PULL_OUT,
-        check_sortedness=False,
-        coalesce=False,
-    ).with_columns(judged_at=pl.min_horizontal("departure_at", "pulled_out_at", pl.lit(records.as_of)))
+    """When it really left, where that is known, and the instant at which the departure is judged."""
+    is_out_of_here = pl.col("start_site_id").fill_null(records.site_id) == records.site_id
+    is_shunting = (pl.col("end_site_id") == records.site_id) & (pl.col("distance_km") < 1)
+    drives = (
+        records.trips.filter(is_out_of_here, ~is_shunting.fill_null(value=False))
+        .select("vehicle_id", pulled_out_at="started_at")
+        .sort("pulled_out_at", maintain_order=True)
+    )
+    is_too_early = pl.col("departure_at") - pl.col("pulled_out_at") > EARLIEST_PULL_OUT
+    pull_out_at = pl.coalesce("pulled_out_at", "departure_at")
+    return (
+        facts.join_asof(
+            drives,
+            left_on="departure_at",
+            right_on="pulled_out_at",
+            by="vehicle_id",
+            strategy="nearest",
+            tolerance=LATEST_PULL_OUT,
+            check_sortedness=False,
+            coalesce=False,
+        )
+        .with_columns(pulled_out_at=pl.when(~is_too_early).then("pulled_out_at"))
+        .with_columns(judged_at=pl.min_horizontal(pull_out_at, pl.lit(records.as_of)))
+    )
 
 
 def _add_plan(facts: pl.DataFrame, records: Records) -> pl.DataFrame:
     """The last plan made before the departure that covers it."""
     departure = ["vehicle_id", "block_id", "departure_at"]
     lines = (
-        facts.select(departure)
+        facts.select(*departure, "pulled_out_at")
         .join(records.plan_vehicles, on="vehicle_id", how="inner", maintain_order="left_right")
         .filter(
-            (pl.col("requested_departure_at") - pl.col("departure_at")).abs() <= SLOT,
-            pl.col("plan_as_of") <= pl.col("departure_at"),
+            (pl.col("requested_departure_at") - pl.col("departure_at")).abs() <= SAME_DEPARTURE,
+            pl.col("plan_as_of") <= pl.coalesce("pulled_out_at", "departure_at"),
         )
         .sort("plan_as_of", "plan_id", maintain_order=True)
         .unique(departure, keep="last", maintain_order=True)
@@ -142,14 +157,21 @@ def _add_sight(facts: pl.DataFrame, records: Records) -> pl.DataFrame:
     cables = seen.select("vehicle_id", "is_plugged", cable_at="observed_at").drop_nulls()
     telltales = seen.select("vehicle_id", "has_red_battery_telltale", telltale_at="observed_at").drop_nulls()
     facts = _latest(facts, seen.select("vehicle_id", seen_at="observed_at"), at="seen_at")
-    facts = _latest(facts, records.places, at="placed_at")
+    facts = _latest(facts, records.places, at="placed_at", allow_exact_matches=False)
     facts = _latest(facts, telltales, at="telltale_at")
     facts = _latest(facts.rename({"is_plugged": "is_charging"}), cables, at="cable_at")
+    # Whatever was plugged in before the vehicle's present stay says nothing of it.
+    is_of_this_stay = ~(pl.col("unplugged_at") < pl.col("home_since")).fill_null(value=False)
+    facts = facts.with_columns(
+        pl.when(is_of_this_stay).then(pl.col("plugged_at", "unplugged_at", "match_confidence")).name.keep()
+    )
     # A cable that the charger has seen pulled since counts as pulled, whatever the vehicle said before.
     is_cable_in = pl.col("is_plugged") & (pl.col("cable_at") > pl.col("unplugged_at")).fill_null(value=True)
     is_home = pl.col("is_home").fill_null(value=False)
     return facts.with_columns(
         is_plugged=pl.col("is_charging") | (is_home & is_cable_in.fill_null(value=False)),
+        # Where chargers speak, they would have told of a session.
+        is_plug_known=pl.lit(records.sessions.height > 0) | pl.col("cable_at").is_not_null(),
         has_red_battery_telltale=pl.col("has_red_battery_telltale").fill_null(value=False),
     ).with_columns(
         is_at_depot=pl.col("is_plugged") | is_home,
@@ -167,15 +189,21 @@ def _add_reading(facts: pl.DataFrame, records: Records) -> pl.DataFrame:
         reading_source="source",
         is_read_home="is_home",
     )
-    drives = pl.concat(
-        [
-            records.trips.select("vehicle_id", driven_at="started_at"),
-            records.duties.select("vehicle_id", driven_at="planned_departure_at"),
-        ]
-    ).sort("driven_at", maintain_order=True)
-    is_driven_since = (pl.col("driven_at") >= pl.col("reading_at")).fill_null(value=False)
-    # The pull-out itself is no drive before it.
+    # Strictly before: neither the pull-out itself nor the duty that it begins moved the vehicle until then.
+    drives = records.trips.select("vehicle_id", driven_at="started_at").sort("driven_at", maintain_order=True)
+    duties = records.duties.select("vehicle_id", due_out_at="planned_departure_at").sort("due_out_at")
     facts = _latest(facts, drives, at="driven_at", allow_exact_matches=False)
+    facts = facts.sort("departure_at", maintain_order=True).join_asof(
+        duties,
+        left_on="departure_at",
+        right_on="due_out_at",
+        by="vehicle_id",
+        allow_exact_matches=False,
+        check_sortedness=False,
+        coalesce=False,
+    )
+    moved_at = pl.max_horizontal("driven_at", "due_out_at")
+    is_driven_since = (moved_at >= pl.col("reading_at")).fill_null(value=False)
     return _latest(facts, readings, at="reading_at").with_columns(
         pl.col("freshness_min").fill_null(60.0),
         is_parked_since_reading=(pl.col("is_read_home").fill_null(value=False) & ~is_driven_since),

@@ -13,6 +13,7 @@ READY_TOLERANCE_PP = 1.0
 LONGEST_SILENCE = timedelta(hours=24)
 # Below it, energy metered since a report is noise of the register rather than charging.
 LEAST_METERED_KWH = 0.5
+DEFAULT_EFFICIENCY = 0.9
 # Expected arrivals are medians: half of all vehicles are later than that without anything being wrong.
 LATE_BACK = timedelta(hours=1)
 # Energy that a plan still gives and the SoC on top of which it comes are both estimates.
@@ -65,8 +66,8 @@ class Departure:
     ``reading_*`` is the last SoC that a vehicle or its charger reported; ``is_parked_since_reading`` tells that it was
     at the depot then and was not driven until pull-out, as far as anybody knows; ``metered_kwh`` is grid-side energy
     counted after it, until ``metered_at``, and ``planned_kwh_ahead`` what the plan still gives from then on.
-    ``pulled_out_at`` is when it left, if that was before its time. Battery and power are what the vehicle and its
-    connector can take. None is unknown.
+    ``pulled_out_at`` is when it really left, ``is_plug_known`` tells that somebody would have seen a cable. Battery
+    and power are what the vehicle and its connector can take. None is unknown.
     """
 
     vehicle_id: str
@@ -97,10 +98,16 @@ class Departure:
     plugged_at: datetime | None = None
     unplugged_at: datetime | None = None
     is_plugged: bool = False
+    is_plug_known: bool = True
     is_at_depot: bool = False
     home_since: datetime | None = None
     seen_at: datetime | None = None
     has_red_battery_telltale: bool = False
+
+    @property
+    def pull_out_at(self) -> datetime:
+        """When it left, or was to leave."""
+        return self.pulled_out_at or self.departure_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +126,20 @@ class Judgement:
 
 
 def judge_departure(departure: Departure, *, as_of: datetime) -> Judgement:
-    """Say how a departure stands at ``as_of``; once the vehicle should have left, the verdict is final.
+    """Say how a departure stands at ``as_of``; once it has left, or should have, the verdict is final.
 
     A vehicle that is still out is not ready for its next departure, however full it is.
     """
-    is_gone = departure.departure_at <= as_of
+    is_gone = departure.pull_out_at <= as_of
     soc = soc_evidence(departure, as_of=as_of)
     required = departure.required_soc_pct
+    is_enough = soc is not None and required is not None and soc.soc_pct >= required - READY_TOLERANCE_PP
+    if is_enough and (is_gone or departure.is_at_depot):
+        return Judgement(State.READY, soc)
+    if is_gone and departure.plugged_at is None and departure.is_plug_known:
+        return _missing(departure, State.NOT_PLUGGED, Cause.NOT_PLUGGED_IN, soc)
     if required is None:
         return Judgement(State.UNKNOWN, soc, Cause.NO_REQUIREMENT)
-    if soc is not None and soc.soc_pct >= required - READY_TOLERANCE_PP and (is_gone or departure.is_at_depot):
-        return Judgement(State.READY, soc)
     return _verdict(departure, soc) if is_gone else _outlook(departure, soc, as_of=as_of)
 
 
@@ -142,7 +152,7 @@ def soc_evidence(departure: Departure, *, as_of: datetime) -> SocEvidence | None
     soc_pct, reading_at = departure.reading_soc_pct, departure.reading_at
     if soc_pct is None or reading_at is None:
         return None
-    silence = min(as_of, departure.pulled_out_at or departure.departure_at) - reading_at
+    silence = min(as_of, departure.pull_out_at) - reading_at
     source = departure.reading_source or "unknown source"
     is_held = departure.is_parked_since_reading and silence <= LONGEST_SILENCE
     charged_pp = _energy_pp(departure, departure.metered_kwh)
@@ -157,13 +167,11 @@ def _energy_pp(departure: Departure, energy_kwh: float | None) -> float:
     """Return the points of SoC that grid-side energy makes; 0 for noise, and where the battery is not known."""
     if energy_kwh is None or not departure.battery_kwh or energy_kwh < LEAST_METERED_KWH:
         return 0.0
-    return 100.0 * energy_kwh * (departure.efficiency or 1.0) / departure.battery_kwh
+    return 100.0 * energy_kwh * (departure.efficiency or DEFAULT_EFFICIENCY) / departure.battery_kwh
 
 
 def _verdict(departure: Departure, soc: SocEvidence | None) -> Judgement:
-    """Judge a departure whose time has come, and that is not known to have been ready."""
-    if departure.plugged_at is None:
-        return _missing(departure, State.NOT_PLUGGED, Cause.NOT_PLUGGED_IN, soc)
+    """Judge a departure whose time has come, that was plugged in, and that is not known to have been ready."""
     if soc is None:
         return Judgement(State.UNKNOWN, None, _why_unknown(departure))
     return _missing(departure, State.SHORT, Cause.TOO_LITTLE_ENERGY, soc)
@@ -172,7 +180,7 @@ def _verdict(departure: Departure, soc: SocEvidence | None) -> Judgement:
 def _outlook(departure: Departure, soc: SocEvidence | None, *, as_of: datetime) -> Judgement:
     """Judge a departure that is still ahead and not yet ready."""
     predicted, required = departure.predicted_soc_pct, departure.required_soc_pct or 0.0
-    if not departure.is_plugged and departure.is_at_depot:
+    if not departure.is_plugged and departure.is_at_depot and departure.is_plug_known:
         return _missing(departure, State.NOT_PLUGGED, Cause.NOT_PLUGGED_IN, soc)
     if not departure.is_plugged and _is_overdue(departure, as_of):
         return Judgement(State.NOT_PLUGGED, soc, Cause.NOT_SEEN_BACK)
@@ -212,7 +220,7 @@ def _missing(
     missing_pp = departure.required_soc_pct - reached
     if not departure.battery_kwh:
         return Judgement(state, soc, cause, missing_pp)
-    missing_kwh = missing_pp / 100 * departure.battery_kwh / (departure.efficiency or 1.0)
+    missing_kwh = missing_pp / 100 * departure.battery_kwh / (departure.efficiency or DEFAULT_EFFICIENCY)
     return Judgement(state, soc, cause, missing_pp, missing_kwh)
 
 

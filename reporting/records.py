@@ -19,6 +19,8 @@ LOOKBACK = timedelta(days=7)
 # No plan looks further ahead than this.
 LONGEST_PLAN = timedelta(hours=36)
 DEFAULT_FRESHNESS_MIN = 60.0
+# A vehicle's last word on its way in may be a few minutes older than its arrival.
+WAY_IN = timedelta(minutes=10)
 
 CONNECTOR_KEY = ["station_id", "connector_id"]
 SESSION_KEY = [*CONNECTOR_KEY, "transaction_id", "started_at"]
@@ -86,7 +88,7 @@ def read_records(landing: Landing, *, site_id: str, as_of: datetime, span: Span)
         vehicles=read_current(landing, "vehicle", as_of=as_of),
         connectors=connectors,
         contracts=contracts,
-        duties=of_site("duty"),
+        duties=of_site("duty").filter(~pl.col("is_deleted").fill_null(value=False)),
         plans=plans,
         plan_vehicles=_of_plans(of_site("plan_vehicle", since=planned_since), plans),
         plan_intervals=_of_plans(of_site("plan_interval", since=planned_since), plans),
@@ -94,7 +96,7 @@ def read_records(landing: Landing, *, site_id: str, as_of: datetime, span: Span)
         trips=trips,
         sessions=sessions,
         places=places,
-        readings=_readings(snapshots, sessions, samples, contracts=contracts, places=places),
+        readings=_placed(_readings(snapshots, trips, sessions, samples, contracts=contracts), places),
         charged=_charged(sessions, samples),
     )
 
@@ -142,7 +144,8 @@ def _places(snapshots: pl.DataFrame, trips: pl.DataFrame, sessions: pl.DataFrame
     return (
         pl.concat(events)
         .drop_nulls()
-        .sort("placed_at", "vehicle_id", "is_home", maintain_order=True)
+        # Of two events at one instant, leaving is the later one.
+        .sort("placed_at", "vehicle_id", "is_home", descending=[False, False, True], maintain_order=True)
         .with_columns(visit=pl.col("is_home").rle_id().over("vehicle_id"))
         .with_columns(home_since=pl.when("is_home").then(pl.col("placed_at").min().over("vehicle_id", "visit")))
         .drop("visit")
@@ -151,40 +154,44 @@ def _places(snapshots: pl.DataFrame, trips: pl.DataFrame, sessions: pl.DataFrame
 
 def _readings(
     snapshots: pl.DataFrame,
+    trips: pl.DataFrame,
     sessions: pl.DataFrame,
     samples: pl.DataFrame,
     *,
     contracts: pl.DataFrame,
-    places: pl.DataFrame,
 ) -> pl.DataFrame:
-    """Return every SoC that a vehicle, or a charger that it was plugged into, reported."""
+    """Return every SoC that a vehicle, or a charger that it was plugged into, reported, with its source's promise."""
     promised = contracts.select(source="source_id", freshness_min="freshness_min")
-    told = (
-        snapshots.join(promised, on="source", how="left", maintain_order="left")
-        .sort("observed_at", maintain_order=True)
-        .join_asof(places, left_on="observed_at", right_on="placed_at", by="vehicle_id", check_sortedness=False)
-        .select(
-            "vehicle_id",
-            "observed_at",
-            "soc_pct",
-            "source",
-            pl.col("freshness_min").fill_null(DEFAULT_FRESHNESS_MIN),
-            pl.col("is_home").fill_null(value=False),
-        )
-    )
-    seen = [
-        _session_of(samples, sessions).select("vehicle_id", "observed_at", "soc_pct"),
-        sessions.select("vehicle_id", observed_at="started_at", soc_pct="soc_start_pct"),
-        sessions.select("vehicle_id", observed_at="ended_at", soc_pct="soc_end_pct"),
+    told = [
+        snapshots.select("vehicle_id", "observed_at", "soc_pct", "source"),
+        trips.select("vehicle_id", "source", observed_at="started_at", soc_pct="soc_start_pct"),
+        trips.select("vehicle_id", "source", observed_at="ended_at", soc_pct="soc_end_pct"),
+        _session_of(samples, sessions).select("vehicle_id", "observed_at", "soc_pct", source=pl.lit("charger")),
+        sessions.select("vehicle_id", source=pl.lit("charger"), observed_at="started_at", soc_pct="soc_start_pct"),
+        sessions.select("vehicle_id", source=pl.lit("charger"), observed_at="ended_at", soc_pct="soc_end_pct"),
     ]
-    at_charger = pl.concat(seen).with_columns(
-        source=pl.lit("charger"), freshness_min=pl.lit(DEFAULT_FRESHNESS_MIN), is_home=pl.lit(value=True)
-    )
     return (
-        pl.concat([told, at_charger])
+        pl.concat(told, how="diagonal")
         .drop_nulls(["vehicle_id", "observed_at", "soc_pct"])
-        .sort("observed_at", "vehicle_id", "source", maintain_order=True)
+        .join(promised, on="source", how="left", maintain_order="left")
+        .with_columns(pl.col("freshness_min").fill_null(DEFAULT_FRESHNESS_MIN))
+        .sort("observed_at", "vehicle_id", "source", "soc_pct", maintain_order=True)
     )
+
+
+def _placed(readings: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
+    """Say of each reading whether the vehicle was at the site then, or arrived right after."""
+    known = places.select("vehicle_id", "placed_at", "is_home")
+
+    def at(instant: pl.Expr, name: str) -> pl.DataFrame:
+        return (
+            readings.with_columns(looked_at=instant)
+            .join_asof(known, left_on="looked_at", right_on="placed_at", by="vehicle_id", check_sortedness=False)
+            .select(pl.col("is_home").fill_null(value=False).alias(name))
+        )
+
+    then, soon = at(pl.col("observed_at"), "then"), at(pl.col("observed_at") + WAY_IN, "soon")
+    return readings.with_columns(is_home=then["then"] | soon["soon"])
 
 
 def _session_of(samples: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:

@@ -20,7 +20,7 @@ STATE_NAMES = {
     State.DUE_BACK: ("→", "Due back"),
     State.READY: ("✔", "Ready"),
 }
-GONE_NAMES = {State.READY: "Left ready", State.SHORT: "Left short", State.NOT_PLUGGED: "Never plugged in"}
+GONE_NAMES = {State.READY: "Was ready", State.SHORT: "Was short", State.NOT_PLUGGED: "Never plugged in"}
 RUNG_NAMES = {
     1: "fresh",
     2: "parked since",
@@ -81,7 +81,7 @@ def _is_problem(line: DepartureLine) -> bool:
 
 def _ready_word(lines: tuple[DepartureLine, ...]) -> str:
     if all(line.is_gone for line in lines):
-        return "left ready"
+        return "were ready at pull-out"
     states = {line.judgement.state for line in lines if line.judgement.state.is_ok}
     if states <= {State.READY}:
         return "ready"
@@ -114,7 +114,7 @@ def _because(line: DepartureLine, view: OperationsView) -> str:
     if cause is Cause.BEHIND_PLAN:
         return f"plugged in at {_at(departure.plugged_at, view)} but behind its plan"
     if cause is Cause.OLD_REPORT and departure.reading_at:
-        age = min(view.as_of, departure.departure_at) - departure.reading_at
+        age = min(view.as_of, departure.pull_out_at) - departure.reading_at
         return f"last SoC report {ago_text(age)} old, it may have moved since"
     if line.judgement.state is State.DUE_BACK and departure.expected_arrival_at:
         return f"due back {_at(departure.expected_arrival_at, view)}"

@@ -1,7 +1,7 @@
 """A small depot written straight into landing, row by row, for tests of what people see."""
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from core.time_grid import SLOT, format_instant, parse_instant
 EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
 EVENING = parse_instant("2026-02-09T17:00:00Z")
 MORNING = parse_instant("2026-02-10T05:00:00Z")
+BEFORE_DAWN = parse_instant("2026-02-10T04:00:00Z")
 
 
 class Depot:
@@ -114,6 +115,52 @@ def hours(number: float) -> timedelta:
     return timedelta(hours=number)
 
 
-def a_date(instant: datetime) -> date:
-    """Return the UTC date of an instant."""
-    return instant.date()
+def busy_night(root: Path) -> Depot:
+    """A night with one departure in every state at ``BEFORE_DAWN``, and something in every other part of the page.
+
+    bus-01 ready, bus-02 charging, bus-03 plugged in late and short, bus-04 never plugged in, bus-05 of unknown SoC,
+    bus-06 due back; a guest at connector 9.
+    """
+    depot = Depot(root)
+    for number in range(1, 7):
+        depot.vehicle(f"bus-0{number}", connector_id=number)
+        depot.duty(f"bus-0{number}", MORNING + hours(0.5 * number), required_pct=None)
+    at_dusk = {"expected_arrival_at": EVENING + hours(1), "min_target_soc_pct": 80.0, "soc_rung": 4,
+               "soc_source": "forecast"}  # fmt: skip
+    lines: dict[str, dict[str, Any]] = {}
+    for number in range(1, 7):
+        lines[f"bus-0{number}"] = at_dusk | {
+            "requested_departure_at": MORNING + hours(0.5 * number),
+            "predicted_departure_soc_pct": 84.0,
+            "charges": (8, 10),
+        }
+    lines["bus-02"]["charges"] = (44, 10)
+    lines["bus-03"] |= {"predicted_departure_soc_pct": 70.0, "reason_text": "plugged in late"}
+    lines["bus-06"] |= {"expected_arrival_at": BEFORE_DAWN + hours(0.5)}
+    plan_id = depot.plan(EVENING, lines)
+    for number, soc_pct in ((1, 86.0), (2, 60.0), (3, 60.0), (4, 40.0)):
+        depot.report(f"bus-0{number}", EVENING + hours(1), 40.0)
+        depot.report(f"bus-0{number}", BEFORE_DAWN - hours(0.1), soc_pct)
+    depot.report("bus-05", EVENING - hours(40), 70.0)
+    depot.plug_in("bus-01", EVENING + hours(1.1), connector_id=1, meter_start_kwh=100.0)
+    for slot in range(10):
+        depot.meter(EVENING + hours(2 + slot / 4), 100.0 + 5.0 * slot, connector_id=1)
+    depot.plug_in("bus-02", EVENING + hours(1.1), connector_id=2)
+    depot.plug_in("bus-03", MORNING - hours(5.333334), connector_id=3)
+    depot.plug_in("bus-05", EVENING + hours(1.1), connector_id=5)
+    depot.land("connector", station_id="CP-1", connector_id=9, site_id="north", current_type="ac", max_kw=11.0)
+    depot.plug_in(None, EVENING + hours(3), connector_id=9)
+    for number, state in ((1, "verified"), (2, "accepted"), (3, "rejected")):
+        depot.land("profile_state", at=EVENING + hours(2), source="bridge", plan_id=plan_id, site_id="north",
+                   station_id="CP-1", connector_id=number, state=state, evidence="none",
+                   detail="the station said so")  # fmt: skip
+    depot.land("quarantined_row", at=EVENING, source="rfms", entity="vehicle_snapshot", record_ref="page 3, index 7",
+               reason="soc_out_of_range", detail="SoC is 140 %")  # fmt: skip
+    depot.land("price", at=EVENING - hours(12), source="prices", series_id="DEMO", start_at=EVENING - hours(12),
+               end_at=EVENING + hours(24), price_per_kwh=0.11, currency="EUR")  # fmt: skip
+    depot.land("forecast", at=EVENING, source="ml", site_id="north", target="return_at", subject_id="bus-01",
+               vehicle_id="bus-01", predicted_at=EVENING, unit="hours", point=1.25, q05=0.5, q95=2.0, name="median",
+               rung=5)  # fmt: skip
+    depot.land("trip", at=EVENING + hours(1), source="rfms", vehicle_id="bus-01", started_at=EVENING - hours(5),
+               ended_at=EVENING + hours(1), end_site_id="north")  # fmt: skip
+    return depot
