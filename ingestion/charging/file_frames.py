@@ -1,0 +1,61 @@
+"""OCPP frames from a folder of hourly files (or one file) that a bridge on another machine wrote and somebody copied.
+
+The cursor is a file's name and an offset in it: files only grow, and their names are in order of time.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from ingestion.charging.frame_pages import page_of, parse_page
+from ingestion.http import SourceClient
+from ingestion.providers.base import JsonObject, Page, Parsed
+from ingestion.registry.models import Source
+from ingestion.registry.registry import Registry
+
+PAGE_BYTES: Final = 4 << 20
+SUFFIX: Final = ".jsonl"
+
+
+def fetch(client: SourceClient, source: Source, cursor: JsonObject | None, *, as_of: datetime) -> Iterator[Page]:  # noqa: ARG001 - files need no client
+    """Yield pages of complete lines after the cursor ``{"file", "offset"}``, up to ``as_of``.
+
+    Raises:
+        FileNotFoundError: ``source.path`` does not exist.
+    """
+    if source.path is None or not source.path.exists():
+        raise FileNotFoundError(f"{source.source_id}: {source.path} is no file or folder; correct path of this source")
+    state: JsonObject = cursor or {"file": "", "offset": 0}
+    for path in _files(source.path):
+        if path.name < state["file"]:
+            continue
+        offset = state["offset"] if path.name == state["file"] else 0
+        for body in _chunks(path, offset):
+            offset += len(body)
+            after: JsonObject = {"file": path.name, "offset": offset}
+            page = page_of(body, name=path.name, cursor=after, before=state, as_of=as_of)
+            yield page
+            if page.later is not None:
+                return
+            state = after
+
+
+def parse(page: Page, *, source: Source, registry: Registry, carry: JsonObject) -> Parsed:  # noqa: ARG001 - the protocol's
+    """Turn a page of frames into transactions, meter values and statuses."""
+    return parse_page(page, registry=registry, carry=carry)
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(one for one in path.iterdir() if one.name.endswith(SUFFIX))
+
+
+def _chunks(path: Path, offset: int) -> Iterator[bytes]:
+    """Yield whole lines, some megabytes at a time; a last line that is still being written waits."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        while body := file.read(PAGE_BYTES) + file.readline():
+            whole = body[: body.rfind(b"\n") + 1]
+            if not whole:
+                return
+            yield whole
