@@ -1,0 +1,156 @@
+"""What the conductor remembers of one connector and one station, and how a wish becomes a profile to send. No I/O."""
+
+import math
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+from typing import Final
+
+from core.publication import ConnectorPlan
+from ocpp_bridge import profiles
+from ocpp_bridge.config import ConnectorConfig
+from ocpp_bridge.curves import Curve
+from ocpp_bridge.desires import Wish
+from ocpp_bridge.holdings import ConnectorKey, Held
+from ocpp_bridge.outbox import FINAL, Evidence, State
+from ocpp_bridge.profiles import Capabilities, Place, Slot, Unit
+
+LOOK_AHEAD_S: Final = 1800.0
+WORTH_SENDING: Final = 0.02
+REFRESH_S: Final = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A delivery's new state, to be stored and told."""
+
+    key: ConnectorKey
+    state: State
+    detail: str | None
+    evidence: Evidence
+
+
+@dataclass(slots=True)
+class Link:
+    """A station's connection, as far as sending goes. ``revoking`` lists what is still to be cleared."""
+
+    capabilities: Capabilities = field(default_factory=Capabilities)
+    is_ready: bool = False
+    is_busy: bool = False
+    is_revoked: bool = False
+    revoking: list[tuple[int, Slot]] = field(default_factory=list)
+    maximum_attempted: bool = False
+    retry_at_s: float = 0.0
+    failures: int = 0
+    down_s: float | None = None
+
+    def note_answer(self, *, came: bool, wall_s: float, first_s: float, most_s: float) -> None:
+        """Wait longer after each call in a row that got no answer."""
+        self.failures = 0 if came else self.failures + 1
+        self.retry_at_s = 0.0 if came else wall_s + min(most_s, first_s * 2 ** min(self.failures - 1, 10))
+
+
+@dataclass(slots=True)
+class Line:
+    """A connector: what the plan says of it, what it should hold, and how trying went."""
+
+    key: ConnectorKey
+    config: ConnectorConfig
+    changes: list[Change]
+    entry: ConnectorPlan | None = None
+    state: State = State.PENDING
+    wish: Wish | None = None
+    transaction_id: str | None = None
+    last_transaction_id: str | None = None
+    is_idle: bool = False
+    proven_share: float = 1.0
+    base_is_current: bool = False
+    base_attempt: int = 0
+    attempts: dict[Slot, int] = field(default_factory=dict)
+    last_refusal: str = ""
+    last_base_refusal: str = ""
+    evidence: Evidence = Evidence.NONE
+    last_contradiction: str | None = None
+    unclearable: set[Slot] = field(default_factory=set)
+    rendered: tuple[object, Curve] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether the entry can still be delivered."""
+        return self.entry is not None and self.state not in FINAL and self.state is not State.REJECTED
+
+    @property
+    def base_is_refused(self) -> bool:
+        """Say whether the station refused the fallback in every unit."""
+        return self.base_attempt >= 2
+
+    def change(self, state: State, detail: str | None, evidence: Evidence | None = None) -> None:
+        """Give the entry a new state, and have it told."""
+        self.state = state
+        self.evidence = self.evidence if evidence is None else evidence
+        self.changes.append(Change(self.key, state, detail, self.evidence))
+
+    def refuse(self, detail: str) -> None:
+        """The station refused the profile of the present wish: the next rung of its ladder is to be tried."""
+        self.last_refusal = detail
+        if self.wish is not None:
+            self.attempts[self.wish.slot] = self.attempts.get(self.wish.slot, 0) + 1
+
+    def start_afresh(self) -> None:
+        """The station booted or connected: what it refused before may be tried again."""
+        self.base_is_current = False
+        self.base_attempt = 0
+        self.attempts.clear()
+        self.last_refusal = ""
+        self.unclearable.clear()
+
+    def base_unit(self, capabilities: Capabilities) -> Unit | None:
+        """Return the unit to try the fallback in: the preferred one, then the other; None when both were refused."""
+        preferred = profiles.choose_unit(capabilities, self.config.wiring)
+        other: Unit = "W" if preferred == "A" else "A"
+        return (preferred, other)[self.base_attempt] if self.base_attempt < 2 else None
+
+
+def render(line: Line, wish: Wish, place: Place, capabilities: Capabilities, *, as_of: datetime) -> Held | None:
+    """Return the profile that grants a wish, as it would be held (not yet numbered); None if the wish is over."""
+    now_s = as_of.timestamp()
+    end_s = float(math.floor(wish.end_s))
+    if end_s <= now_s:
+        return None
+    unit = profiles.choose_unit(capabilities, wish.wiring)
+    # Compressing is the expensive part; what lies further ahead is looked at more finely every quarter of an hour.
+    key = (wish, unit, capabilities.max_periods, now_s // REFRESH_S)
+    if line.rendered is None or line.rendered[0] != key:
+        limits = profiles.plan_steps(wish.reserved_kw, end_s=end_s, now_s=now_s, unit=unit, wiring=wish.wiring)
+        limits = profiles.compress(limits, end_s=end_s, now_s=now_s, max_periods=capabilities.max_periods)
+        line.rendered = (key, limits)
+    profile = profiles.plan_profile(
+        line.rendered[1], place=place, end_s=end_s, as_of=as_of, unit=unit, wiring=wish.wiring
+    )
+    return Held(0, profile, profile.reserved_kw(wish.wiring), plan_id=wish.plan_id)
+
+
+def needs_sending(newest: Held | None, wanted: Held, *, now_s: float) -> bool:
+    """Say whether a profile must be sent, given the newest one that its slot may hold.
+
+    What the station holds may stay if it acknowledged it, it is of the same plan, ends with it, is nowhere above
+    what is wanted, and loses little against it in the next half hour (a long plan is compressed more coarsely far
+    ahead than it will be when that time comes).
+    """
+    if newest is None or not newest.accepted or not newest.is_current or newest.is_clearing:
+        return True
+    if newest.plan_id != wanted.plan_id or newest.expires_s != wanted.expires_s:
+        return True
+    if newest.profile.unit != wanted.profile.unit or newest.profile.transaction_id != wanted.profile.transaction_id:
+        return True
+    edges = {edge for curve in (newest.reserved_kw, wanted.reserved_kw) for edge in curve.edges(now_s)}
+    if any(newest.reserved_kw.at(e) > wanted.reserved_kw.at(e) + 1e-6 for e in edges if e < wanted.expires_s):
+        return True
+    until_s = min(now_s + LOOK_AHEAD_S, wanted.expires_s)
+    wanted_energy = _energy(wanted.reserved_kw, now_s, until_s)
+    return _energy(newest.reserved_kw, now_s, until_s) < wanted_energy * (1 - WORTH_SENDING) - 1e-6
+
+
+def _energy(curve: Curve, since_s: float, until_s: float) -> float:
+    edges = [*(edge for edge in curve.edges(since_s) if edge < until_s), until_s]
+    return sum(curve.at(start) * (end - start) for start, end in pairwise(edges))

@@ -1,0 +1,226 @@
+"""The bridge as a running service: puts the parts together, starts them, and stops them in order."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from core.files import write_text_atomic
+from core.locks import LockTimeoutError, file_lock
+from core.pseudonyms import KEY_VARIABLE, keyed_hash
+from core.settings import secret
+from ocpp_bridge.conductor import Conductor
+from ocpp_bridge.config import BridgeConfig
+from ocpp_bridge.dispatch import Dispatcher
+from ocpp_bridge.events import EventLog
+from ocpp_bridge.frame_log import FrameLog
+from ocpp_bridge.handlers_v16 import Handlers16
+from ocpp_bridge.happenings import Happenings
+from ocpp_bridge.held_store import HeldStore
+from ocpp_bridge.http import BridgeApi
+from ocpp_bridge.memory import Memory
+from ocpp_bridge.metrics import Meters
+from ocpp_bridge.office import Office
+from ocpp_bridge.outbox import Outbox
+from ocpp_bridge.protocol import OcppProtocol
+from ocpp_bridge.protocol_v16 import Ocpp16
+from ocpp_bridge.recording import Recording
+from ocpp_bridge.redaction import Hasher
+from ocpp_bridge.server import StationServer
+from ocpp_bridge.stations import Depot
+from ocpp_bridge.store import Store
+from ocpp_bridge.transactions import Transactions
+
+log = logging.getLogger(__name__)
+
+LOCK_WAIT_S: Final = 5.0
+HOUSEKEEPING_S: Final = 600.0
+
+
+class AlreadyRunningError(RuntimeError):
+    """Another bridge uses the same state_dir."""
+
+
+class _HttpServer(uvicorn.Server):
+    """Uvicorn inside our loop: signals are ours to handle, and we want to know when it listens."""
+
+    def __init__(self, config: uvicorn.Config, ready: asyncio.Event) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        self._ready.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+
+class Bridge:
+    """All parts of one bridge."""
+
+    def __init__(self, config: BridgeConfig) -> None:
+        state_dir = config.state_dir
+        self._config = config
+        self._store = Store(state_dir / "outbox.sqlite")
+        hash_token = token_hasher(config)
+        clock = config.make_clock()
+        self._recording = Recording(
+            clock, FrameLog(state_dir / "frames", hash_token), EventLog(state_dir / "events.sqlite"), Meters()
+        )
+        depot, outbox, memory = Depot(config), Outbox(self._store), Memory(self._store)
+        held_store = HeldStore(self._store)
+        conductor = Conductor(config, last_sequence=held_store.last_sequence())
+        happenings = Happenings(
+            depot=depot,
+            transactions=Transactions(self._store),
+            events=self._recording.events,
+            conductor=conductor,
+            clock=clock,
+            hash_token=hash_token,
+            access=config.access,
+        )
+        happenings.restore()
+        self._dispatcher = Dispatcher(
+            conductor,
+            depot=depot,
+            outbox=outbox,
+            held_store=held_store,
+            memory=memory,
+            recording=self._recording,
+            boot_grace_s=config.link.boot_grace_s,
+        )
+        self._dispatcher.restore()
+        protocols: dict[str, OcppProtocol] = {"ocpp1.6": Ocpp16()}
+        handlers = {"1.6": Handlers16(happenings, clock, heartbeat_interval_s=config.link.heartbeat_interval_s)}
+        self._stations = StationServer(
+            config,
+            depot=depot,
+            dispatcher=self._dispatcher,
+            handlers=handlers,
+            protocols=protocols,
+            recording=self._recording,
+        )
+        self._office = Office(
+            config,
+            depot=depot,
+            outbox=outbox,
+            memory=memory,
+            dispatcher=self._dispatcher,
+            protocols=protocols,
+            recording=self._recording,
+        )
+        self.http_port = 0
+
+    @property
+    def station_ports(self) -> list[int]:
+        """The ports for stations that are open, in the order of the configuration."""
+        return self._stations.ports
+
+    async def run(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
+        """Serve until ``stop`` is set; set ``ready`` once everything listens.
+
+        Raises:
+            OSError: a port cannot be opened.
+        """
+        with contextlib.closing(_listen(self._config.http.host, self._config.http.port)) as listening:
+            self.http_port = listening.getsockname()[1]
+            server = _HttpServer(self._uvicorn_config(), ready)
+            await self._stations.start()
+            tasks = [
+                asyncio.create_task(self._recording.events.run()),
+                asyncio.create_task(self._dispatcher.run()),
+                asyncio.create_task(self._housekeeping()),
+                asyncio.create_task(server.serve(sockets=[listening])),
+            ]
+            stopping = asyncio.create_task(stop.wait())
+            try:
+                done, _ = await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
+                for task in done - {stopping}:
+                    task.result()  # a part that ended by itself ends the service, with its error
+            finally:
+                await self._wind_down(server, tasks)
+                stopping.cancel()
+
+    async def _wind_down(self, server: uvicorn.Server, tasks: list[asyncio.Task[None]]) -> None:
+        server.should_exit = True
+        server.force_exit = True  # a long poll must not hold the service up
+        with contextlib.suppress(TimeoutError):
+            await self._stations.stop()
+        for task in tasks[:-1]:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._recording.events.close()
+        self._recording.frames.close()
+        self._store.close()
+
+    async def _housekeeping(self) -> None:
+        while True:
+            now = self._recording.clock.now()
+            self._recording.frames.remove_old(now, days=self._config.frame_retention_days)
+            await asyncio.sleep(HOUSEKEEPING_S)
+
+    def _uvicorn_config(self) -> uvicorn.Config:
+        http = self._config.http
+        api = BridgeApi(self._office, token=secret(http.token_env), max_body_bytes=http.max_body_bytes)
+        return uvicorn.Config(
+            api.app(),
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_keep_alive=30,
+            limit_concurrency=200,
+        )
+
+
+@contextmanager
+def exclusive(state_dir: Path) -> Iterator[None]:
+    """Hold the state folder: two bridges on one state would each think they alone command the chargers.
+
+    Raises:
+        AlreadyRunningError: another bridge holds it.
+    """
+    try:
+        with file_lock(state_dir / "bridge.lock", timeout_s=LOCK_WAIT_S):
+            yield
+    except LockTimeoutError as error:
+        raise AlreadyRunningError(f"another bridge is running on {state_dir}; stop it first") from error
+
+
+def token_hasher(config: BridgeConfig) -> Hasher:
+    """Return how tokens are made unreadable: with the platform's key, or with one of this bridge alone."""
+    if config.plain_id_tags:
+        return str
+    if os.environ.get(KEY_VARIABLE):
+        return keyed_hash
+    file = config.state_dir / "hash.key"
+    if not file.exists():
+        write_text_atomic(file, secrets.token_hex(32))
+        file.chmod(0o600)
+    log.warning("%s is not set: tokens are hashed with this bridge's own key and match no others", KEY_VARIABLE)
+    return partial(keyed_hash, key=file.read_text(encoding="utf-8"))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except OSError:
+        listening.close()
+        raise
+    return listening

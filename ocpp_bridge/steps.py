@@ -1,0 +1,41 @@
+"""The steps that the conductor asks for, and how they can end. Plain data."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ocpp_bridge import profiles
+from ocpp_bridge.holdings import ConnectorKey, Held
+from ocpp_bridge.profiles import Slot
+
+
+class Outcome(StrEnum):
+    """How a step ended."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNANSWERED = "unanswered"
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    """Send this profile. For the station's maximum the connector is 0."""
+
+    key: ConnectorKey
+    held: Held
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Clear our profile from a slot; ``sequence`` orders it among what was sent."""
+
+    key: ConnectorKey
+    slot: Slot
+    sequence: int = 0
+
+    @property
+    def profile_id(self) -> int:
+        """The profile to clear."""
+        return profiles.profile_id(self.key[1], self.slot)
+
+
+Step = Install | Remove

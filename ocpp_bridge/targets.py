@@ -1,0 +1,104 @@
+"""What each connector should be given so that all together stay within the limits. Pure.
+
+A plan normally fits as it is. It does not when a limit was lowered after it was made, when a station that may hold
+something else is out of reach, or where a plan's end meets the fallbacks. Then power above the fallbacks is shared
+down in proportion; only if that is not enough are fallbacks themselves taken, one connector after the other, so that
+those that keep some power keep at least their minimum.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ocpp_bridge.curves import TOLERANCE_KW, Curve, RunningTotal, minus, steps
+from ocpp_bridge.holdings import ConnectorKey
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a reachable connector would draw if it were given its plan: reserved kW over time, for ever."""
+
+    wanted_kw: Curve
+    fallback_kw: float
+    least_kw: float
+    scopes: tuple[str | None, ...]
+
+
+def share_out(
+    demands: Mapping[ConnectorKey, Demand], available_kw: Mapping[str | None, Curve], *, now_s: float
+) -> dict[ConnectorKey, Curve]:
+    """Return each connector's curve, never above what it wants, within what is available from now on.
+
+    Args:
+        demands: Connectors that can be told something, most deserving first.
+        available_kw: Per scope (None: the site), what the limits leave to these connectors.
+        now_s: The present.
+    """
+    curves = {key: demand.wanted_kw for key, demand in demands.items()}
+    for scope in sorted(available_kw, key=lambda name: (name is None, name or "")):
+        members = [key for key, demand in demands.items() if scope in demand.scopes]
+        _fit_scope(curves, members, demands, available_kw[scope], now_s)
+    return curves
+
+
+def _fit_scope(
+    curves: dict[ConnectorKey, Curve],
+    members: Sequence[ConnectorKey],
+    demands: Mapping[ConnectorKey, Demand],
+    available: Curve,
+    now_s: float,
+) -> None:
+    total = RunningTotal()
+    for key in members:
+        total.replace(None, curves[key])
+    left = minus(available, total.curve())
+    edges = left.edges(now_s)
+    if all(left.at(edge) >= -TOLERANCE_KW for edge in edges):
+        return
+    columns = [[curves[key].at(edge) for key in members] for edge in edges]
+    for k, edge in enumerate(edges):
+        if left.at(edge) < -TOLERANCE_KW:
+            columns[k] = shrink(columns[k], [demands[key] for key in members], available.at(edge))
+    for row, key in enumerate(members):
+        curves[key] = steps([(edge, column[row]) for edge, column in zip(edges, columns, strict=True)])
+
+
+def shrink(values: Sequence[float], demands: Sequence[Demand], available: float) -> list[float]:
+    """Return values no higher than the given ones whose sum is at most what is available."""
+    floors = [min(value, demand.fallback_kw) for value, demand in zip(values, demands, strict=True)]
+    if sum(floors) > available:
+        return _one_after_the_other(floors, demands, available)
+    low, high = 0, len(values)
+    while low < high:  # how many, of the most deserving, can have more than their floor and at least their minimum
+        middle = (low + high + 1) // 2
+        if _scaled(values, floors, demands, available, middle) is None:
+            high = middle - 1
+        else:
+            low = middle
+    return _scaled(values, floors, demands, available, low) or floors
+
+
+def _scaled(
+    values: Sequence[float], floors: Sequence[float], demands: Sequence[Demand], available: float, count: int
+) -> list[float] | None:
+    """Scale what the first ``count`` want above their floors; None if that leaves one of them below its minimum."""
+    above = sum(values[k] - floors[k] for k in range(count))
+    factor = min(1.0, max(0.0, (available - sum(floors)) / above)) if above > TOLERANCE_KW else 1.0
+    shared = [
+        floor + (value - floor) * factor if k < count else floor
+        for k, (value, floor) in enumerate(zip(values, floors, strict=True))
+    ]
+    for k in range(count):
+        if 0 < shared[k] < demands[k].least_kw - TOLERANCE_KW and values[k] >= demands[k].least_kw:
+            return None
+    return shared
+
+
+def _one_after_the_other(floors: Sequence[float], demands: Sequence[Demand], available: float) -> list[float]:
+    left = max(0.0, available)
+    given: list[float] = []
+    for floor, demand in zip(floors, demands, strict=True):
+        share = min(floor, left)
+        share = share if share >= demand.least_kw - TOLERANCE_KW else 0.0
+        given.append(share)
+        left -= share
+    return given
