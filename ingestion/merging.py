@@ -30,12 +30,13 @@ def merge_snapshots(rows: pl.DataFrame, landed: pl.DataFrame) -> tuple[pl.DataFr
         New versions, and the numbers of the records that brought something.
     """
     entity = ENTITIES["vehicle_snapshot"]
-    names = [*entity.columns, "available_at"]
+    fields = [name for name in entity.columns if name not in entity.key]
+    content = [*entity.key, *fields]
+    names = [*content, "available_at"]
     complete = rows.select(RECORD, *(_column(rows, name).cast(entity.schema[name]).alias(name) for name in names))
-    joined = complete.filter(pl.struct(entity.columns).is_first_distinct()).join(
+    joined = complete.filter(pl.struct(content).is_first_distinct()).join(
         landed.select(names), on=entity.key, how="left", suffix=LANDED, maintain_order="left"
     )
-    fields = [name for name in entity.columns if name not in entity.key]
     bringing = joined.with_columns(pl.when(_brings(name)).then(pl.col(name)).alias(name) for name in fields).filter(
         pl.col(f"available_at{LANDED}").is_null() | pl.any_horizontal(pl.col(name).is_not_null() for name in fields)
     )

@@ -174,8 +174,8 @@ def _asked_at(response: Response, as_of: datetime) -> datetime:
     """Return when the provider answered, by its own clock; what it dates later than that is a mistake, not news."""
     try:
         return max(as_of, to_utc(parsedate_to_datetime(response.headers.get("date", ""))))
-    except ValueError:
-        return as_of
+    except ValueError:  # no clock is told; what is dated a little ahead is rather news than wrong
+        return as_of + FIRST_POLL
 
 
 def _is_within(instant: datetime | None, span: tuple[datetime, datetime]) -> bool:
