@@ -53,7 +53,8 @@ def ingest_assets(*, group: str, kinds: Sequence[str], entities: Sequence[str]) 
         for failure in summary.failures:
             context.log.error("%s failed, tell %s: %s", failure.source_id, failure.owner, failure.message)
         for name in entities:
-            yield dg.MaterializeResult(raw_key(name), metadata=ingest_metadata(summary, name))
+            metadata = {**ingest_metadata(summary, name), "ingest": f"{group}@{context.run_id}"}
+            yield dg.MaterializeResult(raw_key(name), metadata=metadata)
 
     return ingest
 

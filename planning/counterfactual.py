@@ -85,7 +85,11 @@ def hindsight(site: SiteState, stays: Sequence[Stay]) -> Hindsight:
         site: Limits, prices and the measured load over the night; its connectors are not used.
         stays: One per departure, in any order; a vehicle may come twice.
     """
-    problem = hindsight_problem(site, stays)
+    return judged(hindsight_problem(site, stays))
+
+
+def judged(problem: Problem) -> Hindsight:
+    """Score every simple rule and the optimum on a problem, be it of what happened or of what is expected."""
     plans = {name: baseline(problem, name) for name in RULES}
     plans[FORESIGHT] = solve(problem)
     infeasible = np.flatnonzero(~is_ready(problem, plans[FORESIGHT]))

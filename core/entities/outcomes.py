@@ -47,6 +47,7 @@ PLAN = Entity(
         "problem_json": text("planning_problem/1.", required=True),
         "plan_json": text("plan/1.", required=True),
         "inputs_json": text("Source, age and rung of every vehicle's input.", required=True),
+        "publication_json": text("publication/1: what was handed to the bridge."),
         "cost_total": number("Planned cost."),
         "currency": text("Currency."),
         "peak_kw": number("Planned peak of the site's import."),

@@ -43,7 +43,8 @@ def run(
     from ingestion.registry import ConfigurationError
     from orchestration.jobs import JobFailedError, run_job
     from orchestration.steps.forecast import needs_training
-    from orchestration.steps.run_document import run_document
+    from orchestration.steps.night import expected_result
+    from orchestration.steps.run_document import RunFacts, rows_of, run_document
     from orchestration.steps.workplace import Workplace
 
     begin = time.monotonic()
@@ -55,9 +56,9 @@ def run(
         train = job is Job.NIGHTLY and needs_training(workplace, sites=sites, as_of=instant)
         with console.status(f"{job} as of {instant.isoformat(timespec='minutes')}"):
             records = run_job(job.value, settings=settings, as_of=instant, sites=sites, needs_training=train)
-        document = run_document(
-            workplace, job=job.value, as_of=instant, sites=sites, records=records, seconds=time.monotonic() - begin
-        )
+        results = [expected_result(workplace, site_id=site_id, as_of=instant) for site_id in sites]
+        facts = RunFacts(job.value, instant, records[-1].run_id, time.monotonic() - begin, rows_of(records))
+        document = run_document(workplace, facts, [result for result in results if result is not None])
     if json:
         say_json(document)
     else:
@@ -106,6 +107,6 @@ def ui(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000) -> 
 
 
 def _show(document: dict[str, object]) -> None:
-    from reporting.console import render
+    from reporting.console import render_run
 
-    console.print(render(document))
+    console.print(render_run(document))

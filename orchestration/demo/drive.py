@@ -5,6 +5,7 @@ import secrets
 import shutil
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -22,8 +23,11 @@ from orchestration.demo.night import NightLog, live_through
 from orchestration.demo.scenario import Scenario
 from orchestration.demo.services import Service, run_program
 from orchestration.jobs import RunRecord, run_job
-from orchestration.steps.run_document import run_document
+from orchestration.steps.night import night_result
+from orchestration.steps.report import write_operations_page
+from orchestration.steps.run_document import RunFacts, rows_of, run_document
 from orchestration.steps.workplace import Workplace
+from reporting.view import Span
 
 MARKER = ".depotwise-demo"
 RATE = 1200.0
@@ -76,16 +80,25 @@ def run_demo(settings: Settings, options: DemoOptions, *, console: Console | Non
             log = live_through(workplace, clock, until=scenario.end_at, progress=NightProgress(say, scenario))
             say("The night is over: data, marts, report")
             records += run_job("report", settings=workplace.settings, as_of=clock.now)
-    return run_document(
-        workplace,
-        job="demo",
-        as_of=clock.now,
-        night_from=scenario.start_at,
-        sites=[site.site_id for site in workplace.registry.sites],
-        records=records,
-        night=log,
-        seconds=time.monotonic() - begin,
-    )
+        say("Comparing with uncontrolled charging and simple rules")
+        return _summed_up(workplace, scenario, records, log, begin)
+
+
+def _summed_up(
+    workplace: Workplace, scenario: Scenario, records: list[RunRecord], log: NightLog, begin: float
+) -> dict[str, Any]:
+    """Judge the night by what happened, and put the comparison on the page."""
+    span = Span(scenario.start_at, scenario.end_at)
+    nights = [
+        night_result(workplace, site_id=site.site_id, begin=span.start_at, end=span.end_at)
+        for site in workplace.registry.sites
+    ]
+    rows = Counter(rows_of(records))
+    rows.update(log.rows)
+    facts = RunFacts("demo", span.end_at, records[-1].run_id, time.monotonic() - begin, rows)
+    document = run_document(workplace, facts, nights)
+    write_operations_page(workplace, as_of=span.end_at, span=span, run=document)
+    return document
 
 
 def _nightly(workplace: Workplace, as_of: datetime) -> list[RunRecord]:

@@ -20,10 +20,11 @@ LONGEST_WITHOUT_PLAN = timedelta(hours=1)
 
 @dataclass
 class NightLog:
-    """What the night's re-plans did: plans per site, profiles by state."""
+    """What the night's re-plans did: plans per site, profiles by state, source records by fate."""
 
     plans: Counter[str] = field(default_factory=Counter)
     profiles: Counter[str] = field(default_factory=Counter)
+    rows: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
@@ -62,7 +63,8 @@ def live_through(
         clock.run(min(SLOT, until - clock.now))
         due = dict.fromkeys(_overdue(planned_at, clock.now), "intraday") | watch.sites_to_plan()
         if due:
-            ingest_everything(workplace, as_of=clock.now)
+            rows = ingest_everything(workplace, as_of=clock.now).rows
+            log.rows.update({key: getattr(rows, key) for key in ("read", "landed", "duplicates", "quarantined")})
         for site_id, trigger in sorted(due.items()):
             outcome = plan_and_publish(workplace, site_id=site_id, as_of=clock.now, trigger=trigger)
             planned_at[site_id] = clock.now

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal, cast
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -89,13 +89,24 @@ def plan_site(
     digest = hashlib.sha256(f"{site_id}|{format_instant(as_of)}|{document}".encode()).hexdigest()
     plan = solve(assembled.problem, as_of=as_of)
     plan_id = f"{site_id}-{as_of:%Y%m%dT%H%M%SZ}-{digest[:12]}"
-    phases = {
-        vehicle.vehicle_id: cast("Literal[1, 3] | None", vehicle.phases) for vehicle in workplace.registry.vehicles
-    }
+    phases = {vehicle.vehicle_id: vehicle.phases for vehicle in workplace.registry.vehicles}
     publication = to_publication(plan, assembled.problem, state, plan_id=plan_id, as_of=as_of, vehicle_phases=phases)
     planned = SitePlan(plan_id, as_of, assembled.problem, plan, assembled.inputs, publication)
     _land(workplace, planned, site, trigger=trigger, problem_json=document)
     return planned
+
+
+def publication_of(workplace: Workplace, *, site_id: str, as_of: datetime) -> Publication:
+    """Return the publication of the plan that was made for a site at an instant.
+
+    Raises:
+        LookupError: there is no such plan.
+    """
+    plans = workplace.landing.read("plan", as_of=as_of, since=as_of - timedelta(days=1))
+    made = plans.filter(pl.col("site_id") == site_id, pl.col("as_of") == as_of)
+    if made.is_empty():
+        raise LookupError(f"no plan was made for {site_id} as of {format_instant(as_of)}; plan it first")
+    return Publication.model_validate_json(made["publication_json"][-1])
 
 
 def _forecasts_of(workplace: Workplace, site_id: str, as_of: datetime) -> pl.DataFrame:
@@ -168,6 +179,7 @@ def _land(workplace: Workplace, planned: SitePlan, site: Site, *, trigger: str, 
         "problem_json": problem_json,
         "plan_json": _stable_json(plan_record(plan, digest)),
         "inputs_json": json.dumps(planned.inputs, sort_keys=True),
+        "publication_json": planned.publication.to_json(),
         "cost_total": plan.cost.total,
         "currency": site.currency,
         "peak_kw": plan.peak_kw,

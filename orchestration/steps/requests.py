@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal, cast
+from typing import Any
 
 import polars as pl
 
@@ -70,7 +70,7 @@ def return_forecasts(rows: pl.DataFrame) -> dict[str, ReturnForecast]:
 
 
 def daily_consumption(landing: Landing, *, as_of: datetime) -> dict[str, float]:
-    """Return each vehicle's consumption (kWh/km) that it exceeds on one day in ten; vehicles without history are absent."""
+    """Return the consumption (kWh/km) that each vehicle exceeds on one day in ten; without history it is absent."""
     trips = landing.read("trip", as_of=as_of, since=as_of - CONSUMPTION_HISTORY)
     days = (
         trips.filter(pl.col("energy_kwh").is_not_null(), ~pl.col("is_deleted").fill_null(value=False))
@@ -186,7 +186,7 @@ def vehicle_spec(vehicle: Vehicle) -> VehicleSpec:
         soh_pct=vehicle.soh_pct,
         ac_max_kw=vehicle.ac_max_kw,
         dc_max_kw=vehicle.dc_max_kw,
-        phases=cast("Literal[1, 3] | None", vehicle.phases),
+        phases=vehicle.phases,
         taper_power_kw=vehicle.taper_power_kw,
         taper_knee_soc_pct=vehicle.taper_knee_soc_pct,
         taper_end_fraction=vehicle.taper_end_fraction,
