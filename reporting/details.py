@@ -119,12 +119,13 @@ def forecast_block(view: OperationsView) -> Html:
 
 def _forecast_text(line: ForecastLine) -> str:
     rungs = ", ".join(f"{number} on rung {rung}" for rung, number in line.rungs)
-    made = f"{line.forecasts} vehicles by {' and '.join(line.names)} ({rungs}). "
+    vehicles = "1 vehicle" if line.forecasts == 1 else f"{line.forecasts} vehicles"
+    made = f"{vehicles} by {' and '.join(line.names)} ({rungs}). "
     if not line.scored or line.mean_absolute_error is None:
-        return made + "None has come true yet."
+        return made + "What came true is not known yet."
     unit = UNIT_NAMES.get(line.unit, line.unit)
     within = "" if line.within_90_pct is None else f"; {line.within_90_pct:.0f} % fell within the stated 90 %"
-    return f"{made}{line.scored} have come true: off by {line.mean_absolute_error:.1f} {unit} on average{within}."
+    return f"{made}Known by now: {line.scored}, off by {line.mean_absolute_error:.1f} {unit} on average{within}."
 
 
 def comparison_block(view: OperationsView) -> Html | None:

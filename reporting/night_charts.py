@@ -81,7 +81,8 @@ def _price_plot(view: OperationsView) -> Html | None:
     top = nice_top(above)
     shape = area_path([0.0] * len(prices), above, top=top)
     line = tag("path", d=step_path(above, top=top), class_="price line")
-    words = f"Price of energy: {min(known):.3f} to {max(known):.3f} {view.currency or ''} per kWh"
+    prices_seen = sorted({f"{min(known):.3f}", f"{max(known):.3f}"}, key=float)
+    words = f"Price of energy: {' to '.join(prices_seen)} {view.currency or ''} per kWh"
     drawing = svg(len(prices), HEIGHT, tag("path", d=shape, class_="price"), line, label=words, class_="power")
     marks = [
         tag("span", f"{price:.2f}", class_="y", style=f"bottom:{100 * (price - floor) / top:.1f}%")

@@ -45,7 +45,7 @@ def comparison_of(run: Mapping[str, Any]) -> Comparison:
         (
             Policy("This plan", cost["total"], run["peak_kw"], run["readiness"]["ready_pct"]),
             Policy(
-                f"Best simple rule: {cost['best_rule']}",
+                f"Best simple rule: {cost['best_rule'] or 'none'}",
                 cost["best_rule_total"],
                 ready_pct=run.get("best_rule_ready_pct"),
             ),

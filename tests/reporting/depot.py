@@ -146,7 +146,7 @@ def busy_night(root: Path) -> Depot:
     for slot in range(10):
         depot.meter(EVENING + hours(2 + slot / 4), 100.0 + 5.0 * slot, connector_id=1)
     depot.plug_in("bus-02", EVENING + hours(1.1), connector_id=2)
-    depot.plug_in("bus-03", MORNING - hours(5.333334), connector_id=3)
+    depot.plug_in("bus-03", BEFORE_DAWN - timedelta(hours=4, minutes=20), connector_id=3)
     depot.plug_in("bus-05", EVENING + hours(1.1), connector_id=5)
     depot.land("connector", station_id="CP-1", connector_id=9, site_id="north", current_type="ac", max_kw=11.0)
     depot.plug_in(None, EVENING + hours(3), connector_id=9)
