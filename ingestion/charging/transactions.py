@@ -186,7 +186,7 @@ def _remarks(rows: pl.DataFrame, reason: str, detail: pl.Expr) -> pl.DataFrame:
         reason=pl.lit(reason),
         detail=detail,
         field_only=pl.lit(value=True),
-    ).cast(dict(REJECTED))
+    ).cast(REJECTED)
 
 
 def _named_by_key() -> list[pl.Expr]:
@@ -268,11 +268,9 @@ def unstopped_versions(
 
     It ended when the meter last spoke of it, at the latest when the next one began.
     """
-    by = {"partition_by": ["station_id", "connector_id"], "order_by": "started_at"}
+    following = pl.col("started_at", "known_at", RECORD).shift(-1)
     once = entries.filter(~is_repeated()).with_columns(
-        next_started_at=pl.col("started_at").shift(-1).over(**by),
-        next_known_at=pl.col("known_at").shift(-1).over(**by),
-        next_record=pl.col(RECORD).shift(-1).over(**by),
+        following.over("station_id", "connector_id", order_by="started_at").name.prefix("next_")
     )
     left_open = (
         once.filter(~pl.col("is_ended"), pl.col("next_record").is_not_null())

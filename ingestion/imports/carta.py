@@ -104,10 +104,9 @@ def _typed(records: pl.DataFrame) -> pl.DataFrame:
 
 def _continues() -> pl.Expr:
     """Say whether a record goes on with the trip that the bus was on: files are cut at midnight UTC."""
-    by = {"partition_by": "vid", "order_by": "started_at"}
     gap = pl.col("started_at") - pl.col("ended_at").shift(1)
     same = pl.col("tatripid") == pl.col("tatripid").shift(1)
-    return (same & (gap <= timedelta(minutes=2))).over(**by).fill_null(value=False)
+    return (same & (gap <= timedelta(minutes=2))).over("vid", order_by="started_at").fill_null(value=False)
 
 
 def _context(trips: pl.DataFrame) -> dict[str, pl.DataFrame]:

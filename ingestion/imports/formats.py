@@ -9,6 +9,7 @@ from ingestion.imports import (
     acn,
     acn_noid,
     acn_sustaingym,
+    canonical,
     carbon,
     carta,
     day_ahead,
@@ -21,6 +22,7 @@ from ingestion.imports import (
 from ingestion.imports.history import Format
 
 SETS: Final = (
+    canonical,
     carta,
     sap,
     acn,

@@ -108,9 +108,13 @@ def land(history: History, chosen: Format, *, landing: Landing, ingested_at: dat
     }.items():
         landed = _append(landing, entity, rows, chosen.name, ingested_at).landed
         entities[entity] = entities.get(entity, 0) + landed
-    rows = _balance(history, outcome, shown)
     reasons = history.rejected.group_by("reason").agg(pl.col(RECORD).n_unique()).sort("reason")
-    return ImportReport(chosen.name, rows, dict(reasons.iter_rows()), {name: n for name, n in entities.items() if n})
+    return ImportReport(
+        chosen.name,
+        _balance(history, outcome, shown),
+        dict(reasons.iter_rows()),
+        {name: landed for name, landed in entities.items() if landed},
+    )
 
 
 def _append(landing: Landing, entity: str, rows: pl.DataFrame, source: str, ingested_at: datetime) -> LandingReport:

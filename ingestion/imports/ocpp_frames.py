@@ -71,7 +71,7 @@ def _without_number(unanswered: pl.DataFrame) -> pl.DataFrame:
         reason=pl.lit("start_without_answer"),
         detail=pl.concat_str(pl.lit("no answer numbered the start on "), "station_id"),
         field_only=pl.lit(value=False),
-    ).cast(dict(REJECTED))
+    ).cast(REJECTED)
 
 
 def _context(rows: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:

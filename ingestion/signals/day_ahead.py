@@ -54,9 +54,9 @@ CHECKS: Final = (
 )
 
 
-def fetch(client: SourceClient, source: Source, cursor: JsonObject | None, *, as_of: datetime) -> Iterator[Page]:  # noqa: ARG001 - the protocol's
+def fetch(client: SourceClient, source: Source, cursor: JsonObject | None, *, as_of: datetime) -> Iterator[Page]:
     """Yield price documents that are new or changed (see ``fetch_documents``)."""
-    return fetch_documents(client, source, cursor)
+    return fetch_documents(client, source, cursor, as_of=as_of)
 
 
 def parse(page: Page, *, source: Source, registry: Registry, carry: JsonObject) -> Parsed:  # noqa: ARG001 - the protocol's
@@ -68,7 +68,7 @@ def parse(page: Page, *, source: Source, registry: Registry, carry: JsonObject) 
     try:
         records = price_records(page.body, name=page.name, series_id=source.source_id)
     except UnreadableError as error:
-        raise PayloadError(str(error)) from error
+        raise PayloadError(str(error), body=page.body) from error
     return read_prices(records, latency=timedelta(minutes=source.latency_min)).parsed()
 
 

@@ -3,10 +3,12 @@
 A document is fetched again only when its bytes have changed. What it means is its parser's business.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Final
 
 from core.files import sha256_hex
+from core.time_grid import format_instant
 from ingestion.http import SourceClient
 from ingestion.providers.base import JsonObject, Page
 from ingestion.registry.models import Source
@@ -15,8 +17,23 @@ SUFFIXES: Final = (".csv", ".csv.gz", ".json", ".xml")
 ANSWER: Final = "answer"
 
 
-def fetch_documents(client: SourceClient, source: Source, cursor: JsonObject | None) -> Iterator[Page]:
-    """Yield the documents that are new or changed; the cursor holds the hash of each that has landed.
+def fetch_documents(
+    client: SourceClient,
+    source: Source,
+    cursor: JsonObject | None,
+    *,
+    as_of: datetime,
+    last_at: Callable[[str, bytes], datetime | None] = lambda _name, _body: None,
+) -> Iterator[Page]:
+    """Yield the documents that are new or changed; the cursor holds hash and fetch of each that has landed.
+
+    Args:
+        client: Of the source, if it is an address.
+        source: The source.
+        cursor: By name of document: ``sha256`` and ``fetched_at``.
+        as_of: The run's instant.
+        last_at: Tells the last instant that a document's measurements speak of. A document that holds measurements
+            later than the run is read again by a later run; what is announced in advance needs no such care.
 
     Raises:
         ingestion.http.ProviderError: the address does not answer.
@@ -25,9 +42,20 @@ def fetch_documents(client: SourceClient, source: Source, cursor: JsonObject | N
     seen = dict(cursor or {})
     for name, body in _documents(client, source):
         digest = sha256_hex(body)
-        if seen.get(name) != digest:
-            seen[name] = digest
+        if seen.get(name, {}).get("sha256") == digest:
+            continue
+        until = last_at(name, body)
+        if until is not None and until > as_of:
+            yield Page(body, name, dict(seen), later=(as_of, until))
+        else:
+            seen[name] = {"sha256": digest, "fetched_at": format_instant(as_of)}
             yield Page(body, name, dict(seen))
+
+
+def fetched_at(page: Page) -> str | None:
+    """Return when a document was fetched (ISO 8601), from its page's cursor."""
+    at: str | None = page.cursor.get(page.name, {}).get("fetched_at")
+    return at
 
 
 def _documents(client: SourceClient, source: Source) -> Iterator[tuple[str, bytes]]:
