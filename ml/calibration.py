@@ -7,6 +7,7 @@ recovers after a regime change. Nothing here knows models or features.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from ml.models.protocol import LEVELS, MEDIAN_INDEX, FloatArray
 
 IntArray = npt.NDArray[np.int64]
+TextArray = npt.NDArray[np.str_]
+STEERED_WINDOWS: Final = 3
+"""Levels are steered over this many windows of outcomes before the first row; what lies further back has faded."""
 
 
 class CalibrationParameters(BaseModel):
@@ -28,68 +32,75 @@ class CalibrationParameters(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """Forecasts to be corrected: raw quantiles (rows, levels), when each was made (epoch seconds), its stage."""
+
+    raw: FloatArray
+    predicted_s: IntArray
+    stage: TextArray
+
+
+@dataclass(frozen=True, slots=True)
 class Misses:
-    """Outcomes that forecasts were made for: raw quantiles, what came, when it was known (epoch seconds), stage."""
+    """Earlier forecasts and what came: raw quantiles, outcome, when that was known (epoch seconds), stage."""
 
     raw: FloatArray
     actual: FloatArray
     known_s: IntArray
-    stage: IntArray
+    stage: TextArray
 
     def ordered(self) -> "Misses":
         """Return them in the order in which they became known."""
-        order = np.argsort(self.known_s, kind="stable")
-        return Misses(self.raw[order], self.actual[order], self.known_s[order], self.stage[order])
+        return self.picked(np.argsort(self.known_s, kind="stable"))
+
+    def picked(self, rows: npt.NDArray[np.int64]) -> "Misses":
+        """Return some of them."""
+        return Misses(self.raw[rows], self.actual[rows], self.known_s[rows], self.stage[rows])
+
+    @property
+    def scores(self) -> FloatArray:
+        """By how much the outcome exceeded each raw quantile, shape (outcomes, levels)."""
+        return np.asarray(self.actual[:, None] - self.raw)
 
 
-def calibrated(
-    raw: FloatArray,
-    predicted_s: IntArray,
-    stage: IntArray,
-    *,
-    misses: Misses,
-    default_spread: float,
-    parameters: CalibrationParameters,
-) -> FloatArray:
-    """Return corrected quantiles, each row by the misses known at its ``predicted_s`` alone.
+def calibrated(asked: Asked, misses: Misses, *, default_spread: float, parameters: CalibrationParameters) -> FloatArray:
+    """Return corrected quantiles, shape (rows, levels): each row by the misses known when it was predicted, no other.
 
     Args:
-        raw: Raw quantiles, shape (rows, levels).
-        predicted_s: When each row was predicted, epoch seconds.
-        stage: Stage of each row.
-        misses: Earlier forecasts with their outcomes.
+        asked: What to correct.
+        misses: Earlier forecasts with their outcomes, in any order.
         default_spread: Standard deviation assumed while there are no misses at all.
         parameters: See there.
     """
-    history = misses.ordered()
-    result = np.empty_like(raw)
-    for value in np.unique(stage):
-        rows = np.flatnonzero(stage == value)
-        result[rows] = _stage_calibrated(raw[rows], predicted_s[rows], int(value), history, default_spread, parameters)
-    return result
-
-
-def _stage_calibrated(
-    raw: FloatArray,
-    predicted_s: IntArray,
-    stage: int,
-    history: Misses,
-    default_spread: float,
-    parameters: CalibrationParameters,
-) -> FloatArray:
-    scores = history.actual[:, None] - history.raw
-    own = np.flatnonzero(history.stage == stage)
-    seen_own = np.searchsorted(history.known_s[own], predicted_s, side="right")
-    seen_all = np.searchsorted(history.known_s, predicted_s, side="right")
-    steered = steered_levels(scores[own], parameters)
-    result = np.empty_like(raw)
-    for count_own, count_all in np.unique(np.column_stack([seen_own, seen_all]), axis=0):
-        rows = np.flatnonzero((seen_own == count_own) & (seen_all == count_all))
-        enough = count_own >= parameters.least_stage_rows
-        window = scores[own[:count_own]] if enough else scores[:count_all]
-        levels = steered[count_own] if enough else LEVELS
-        result[rows] = raw[rows] + corrections(window[-parameters.window_rows :], levels, default_spread=default_spread)
+    everybody = misses.ordered()
+    seen = np.searchsorted(everybody.known_s, asked.predicted_s, side="right")
+    result = asked.raw + _at_counts(everybody.scores, seen, default_spread=default_spread, parameters=parameters)
+    for stage in np.unique(asked.stage):
+        own = everybody.picked(np.flatnonzero(everybody.stage == stage))
+        rows = np.flatnonzero(asked.stage == stage)
+        seen = np.searchsorted(own.known_s, asked.predicted_s[rows], side="right")
+        rows, seen = rows[seen >= parameters.least_stage_rows], seen[seen >= parameters.least_stage_rows]
+        added = _at_counts(own.scores, seen, default_spread=default_spread, parameters=parameters)
+        result[rows] = asked.raw[rows] + added
     return np.sort(result, axis=1)
+
+
+def _at_counts(
+    scores: FloatArray, seen: IntArray, *, default_spread: float, parameters: CalibrationParameters
+) -> FloatArray:
+    """Return the correction after the first ``seen`` scores, for each entry of ``seen``."""
+    counts, row = np.unique(seen, return_inverse=True)
+    if not len(counts):
+        return np.empty((0, len(LEVELS)))
+    begin = max(0, int(counts[0]) - STEERED_WINDOWS * parameters.window_rows)
+    levels = steered_levels(scores[begin : counts[-1]], parameters)
+    table = [
+        corrections(
+            scores[max(0, count - parameters.window_rows) : count], levels[count - begin], default_spread=default_spread
+        )
+        for count in counts
+    ]
+    return np.asarray(table)[row]
 
 
 def corrections(scores: FloatArray, levels: FloatArray, *, default_spread: float) -> FloatArray:

@@ -15,9 +15,9 @@ import polars as pl
 from core.entities import ENTITIES
 from core.landing import Landing
 from core.time_grid import to_utc
-from ml.calibration import CalibrationParameters, Misses, calibrated
+from ml.calibration import Asked, CalibrationParameters, Misses, calibrated
 from ml.dataset import KnownFacts
-from ml.evaluation.rolling_origin import epoch_s, stage_numbers
+from ml.evaluation.rolling_origin import epoch_s, stages
 from ml.features.pipeline import cycle_features
 from ml.fleet import FleetFacts, fleet_facts
 from ml.models.protocol import MEDIAN_INDEX, QUANTILE_COLUMNS, FloatArray, Forecaster
@@ -46,8 +46,7 @@ class ChosenForecaster:
     def of(cls, stored: StoredModel | None, target: Target, *, as_of: datetime) -> "ChosenForecaster":
         """Return the stored one; without a training, the target's anchor rule with its own recent misses."""
         if stored is None:
-            rule = target.baseline(target.anchor)
-            return cls(rule, rule.name, UNTRAINED, as_of - RECENT, None)
+            return cls(target.anchor, target.anchor.name, UNTRAINED, as_of - RECENT, None)
         name = stored.card["promotion"]["promoted"]
         return cls(stored.forecaster, name, stored.version, stored.trained_as_of, stored.misses)
 
@@ -94,10 +93,8 @@ def _forecast_target(rows: pl.DataFrame, target: Target, choice: ChosenForecaste
         pl.col("actual").is_not_null(), pl.col("predicted_at") >= choice.since
     )
     quantiles = calibrated(
-        choice.forecaster.quantiles(live),
-        epoch_s(live["predicted_at"]),
-        stage_numbers(live),
-        misses=_misses(choice, recent),
+        Asked(choice.forecaster.quantiles(live), epoch_s(live["predicted_at"]), stages(live)),
+        _misses(choice, recent),
         default_spread=target.default_spread,
         parameters=CalibrationParameters(),
     )
@@ -116,7 +113,7 @@ def _misses(choice: ChosenForecaster, recent: pl.DataFrame) -> Misses:
         raw=frame.select(QUANTILE_COLUMNS).to_numpy(),
         actual=frame["actual"].to_numpy(),
         known_s=epoch_s(frame["known_at"]),
-        stage=stage_numbers(frame),
+        stage=stages(frame),
     )
 
 

@@ -16,6 +16,10 @@ from ml.history import first_known
 from ml.models.baselines import Baseline, baselines_of
 
 LEAST_OWN_OUTCOMES: Final = 3
+HOURS_OF_A_CYCLE: Final = (0.0, 72.0)
+HOURS_OF_A_STAY: Final = (0.0, 24.0 * 14)
+PERCENT: Final = (0.0, 100.0)
+KWH_OF_A_SESSION: Final = (0.0, 2000.0)
 RUNG_MODEL, RUNG_GROUP, RUNG_DEFAULT = 4, 5, 6
 
 
@@ -28,8 +32,8 @@ class Target:
         unit: Unit of all its numbers.
         actual: The truth, from a closed question.
         features: Columns that a model may look at.
-        baselines: Rules, the anchor among them.
-        anchor: Name of the rule whose misses a model learns.
+        baselines: Rules that a model must beat.
+        anchor: The rule whose misses a model learns, and which answers before anything was trained.
         default_spread: Standard deviation assumed where nothing was ever observed.
         own_count: Column that counts the vehicle's own outcomes; with too few, the rung says so.
         any_known: Whether anything is known of the row's kind: a plan, a battery, anybody's outcomes.
@@ -40,19 +44,19 @@ class Target:
     actual: pl.Expr
     features: tuple[str, ...]
     baselines: tuple[Baseline, ...]
-    anchor: str
+    anchor: Baseline
     default_spread: float
     own_count: str
     any_known: pl.Expr
 
     def baseline(self, name: str) -> Baseline:
-        """Return the rule of this name."""
-        return next(rule for rule in self.baselines if rule.name == name)
+        """Return the rule of this name, the anchor included."""
+        return next(rule for rule in (*self.baselines, self.anchor) if rule.name == name)
 
     @property
     def bounds(self) -> tuple[float, float]:
         """Lowest and highest possible value."""
-        return self.baselines[0].bounds
+        return self.anchor.bounds
 
     def rung(self) -> pl.Expr:
         """Return the rung of the ladder: the subject's own history, its group's, or the default."""
@@ -87,17 +91,15 @@ def _return_at() -> Target:
         "same_first_trip_median": at("first_trip_return_clock_h_median"),
         "last_week": pl.col("vehicle_weekday_return_clock_h_last") - clock,
         "site_median": at("site_return_clock_h_median"),
-        "plan_or_habit": pl.coalesce(
-            planned + lateness.fill_null(0.0), at("first_trip_return_clock_h_median", least=3), usual
-        ),
     }
+    known = pl.coalesce(planned + lateness.fill_null(0.0), at("first_trip_return_clock_h_median", least=3), usual)
     return Target(
         name="return_at",
         unit="hours",
         actual=(pl.col("returned_at") - pl.col("predicted_at")).dt.total_seconds() / 3600,
         features=CYCLE_COLUMNS,
-        baselines=baselines_of(rules, ladder=ladder, bounds=(0.0, 72.0)),
-        anchor="plan_or_habit",
+        baselines=baselines_of(rules, ladder=ladder, bounds=HOURS_OF_A_CYCLE),
+        anchor=Baseline("plan_or_habit", known, ladder, HOURS_OF_A_CYCLE),
         default_spread=3.0,
         own_count="vehicle_return_clock_h_count",
         any_known=planned.is_not_null() | (pl.col("site_return_clock_h_count") >= 1),
@@ -110,11 +112,12 @@ def _soc_at_arrival() -> Target:
     groups = ("vehicle", "model", "class", "site")
     by_energy = pl.col("soc_base_pct") - pl.col("expected_drop_pp")
     site_km = 100 * pl.col("remaining_km") * pl.col("site_kwh_per_km_median") / pl.col("usable_kwh")
+    vehicle_km = 100 * pl.col("remaining_km") * pl.col("vehicle_kwh_per_km_median") / pl.col("usable_kwh")
     usual_drop = first_known(*(f"{group}_drop_pp_median" for group in groups))
     ladder = pl.coalesce(by_energy, base - usual_drop * share_left, pl.lit(20.0))
     rules: Mapping[str, pl.Expr] = {
-        "energy_over_usable_kwh": by_energy,
         "constant_kwh_per_km": pl.col("soc_base_pct") - site_km,
+        "vehicle_kwh_per_km": pl.col("soc_base_pct") - vehicle_km,
         "vehicle_weekday_median": base - first_known("vehicle_weekday_drop_pp_median") * share_left,
         "vehicle_median": base - first_known("vehicle_drop_pp_median") * share_left,
         "last_week": base - pl.col("vehicle_weekday_drop_pp_last") * share_left,
@@ -126,8 +129,8 @@ def _soc_at_arrival() -> Target:
         unit="pp",
         actual=pl.col("soc_arrival_pct"),
         features=CYCLE_COLUMNS,
-        baselines=baselines_of(rules, ladder=ladder, bounds=(0.0, 100.0)),
-        anchor="energy_over_usable_kwh",
+        baselines=baselines_of(rules, ladder=ladder, bounds=PERCENT),
+        anchor=Baseline("energy_over_usable_kwh", by_energy, ladder, PERCENT),
         default_spread=20.0,
         own_count="vehicle_drop_pp_count",
         any_known=by_energy.is_not_null() | (pl.col("site_drop_pp_count") >= 1),
@@ -142,21 +145,21 @@ def _departure_at() -> Target:
         "hour_of_arrival_median": first_known(f"hour_{stay}", least=5),
         "user_median": first_known(f"user_{stay}"),
         "user_weekday_median": first_known(f"user_weekday_{stay}", f"user_{stay}"),
-        "same_statement_median": first_known(f"statement_{stay}", f"request_{stay}", least=3),
         "station_median": first_known(f"station_{stay}"),
         "last_week": first_known("user_stay_h_last"),
         "stated_departure": pl.col("stated_h"),
-        "usual_departure_time": first_known("user_departure_clock_h_median", "hour_departure_clock_h_median") - clock,
+        "user_departure_time": first_known("user_departure_clock_h_median") - clock,
         "site_median": first_known(f"site_{stay}"),
-        "habit": pl.coalesce(first_known(f"user_{stay}", f"statement_{stay}", f"request_{stay}", least=3), usual),
     }
+    known = pl.coalesce(first_known(f"user_{stay}", least=3), first_known(f"hour_{stay}", least=5))
+    ladder = pl.coalesce(usual, pl.lit(8.0))
     return Target(
         name="departure_at",
         unit="hours",
         actual=(pl.col("ended_at") - pl.col("predicted_at")).dt.total_seconds() / 3600,
         features=SESSION_COLUMNS,
-        baselines=baselines_of(rules, ladder=pl.coalesce(usual, pl.lit(8.0)), bounds=(0.0, 24.0 * 14)),
-        anchor="habit",
+        baselines=baselines_of(rules, ladder=ladder, bounds=HOURS_OF_A_STAY),
+        anchor=Baseline("user_or_hour_median", known, ladder, HOURS_OF_A_STAY),
         default_spread=4.0,
         own_count="user_stay_h_count",
         any_known=pl.col("everyone_stay_h_count") >= 1,
@@ -171,19 +174,19 @@ def _energy_kwh() -> Target:
         "hour_of_arrival_median": first_known(f"hour_{energy}", least=5),
         "user_median": first_known(f"user_{energy}"),
         "user_weekday_median": first_known(f"user_weekday_{energy}", f"user_{energy}"),
-        "same_request_median": first_known(f"request_{energy}", least=3),
         "station_median": first_known(f"station_{energy}"),
         "last_week": first_known("user_energy_kwh_last"),
         "requested_energy": pl.col("requested_kwh"),
-        "habit": pl.coalesce(first_known(f"user_{energy}", f"statement_{energy}", f"request_{energy}", least=3), usual),
     }
+    known = pl.coalesce(first_known(f"user_{energy}", least=3), first_known(f"hour_{energy}", least=5))
+    ladder = pl.coalesce(usual, pl.lit(10.0))
     return Target(
         name="energy_kwh",
         unit="kwh",
         actual=pl.col("energy_kwh"),
         features=SESSION_COLUMNS,
-        baselines=baselines_of(rules, ladder=pl.coalesce(usual, pl.lit(10.0)), bounds=(0.0, 2000.0)),
-        anchor="habit",
+        baselines=baselines_of(rules, ladder=ladder, bounds=KWH_OF_A_SESSION),
+        anchor=Baseline("user_or_hour_median", known, ladder, KWH_OF_A_SESSION),
         default_spread=10.0,
         own_count="user_energy_kwh_count",
         any_known=pl.col("everyone_energy_kwh_count") >= 1,

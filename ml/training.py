@@ -114,7 +114,7 @@ def train_target(
         judged,
         models=[MODEL_NAME],
         baselines=[rule.name for rule in target.baselines if not rule.conditional_on],
-        fallback=target.anchor,
+        fallback=target.anchor.name,
     )
     trees = _fit_all(known, target, parameters)
     if trees is None and promotion.promoted == MODEL_NAME:
@@ -128,9 +128,7 @@ def train_target(
 
 def _fit_all(known: pl.DataFrame, target: Target, parameters: TreeParameters) -> QuantileTrees | None:
     try:
-        return QuantileTrees.fit(
-            known, features=target.features, anchor=target.baseline(target.anchor), parameters=parameters
-        )
+        return QuantileTrees.fit(known, features=target.features, anchor=target.anchor, parameters=parameters)
     except TooFewRowsError as error:
         LOGGER.info("%s: no trees: %s", target.name, error)
         return None

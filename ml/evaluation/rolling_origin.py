@@ -4,6 +4,7 @@ Every row is forecast by rules and by the model that the platform would have had
 known later can reach it. Frames in, frames out: deciding and reporting are elsewhere.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,14 +13,16 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from ml.calibration import CalibrationParameters, IntArray, Misses, calibrated
+from ml.calibration import Asked, CalibrationParameters, IntArray, Misses, TextArray, calibrated
 from ml.models.protocol import MEDIAN_INDEX, QUANTILE_COLUMNS, FloatArray
 from ml.models.quantile_trees import QuantileTrees, TooFewRowsError, TreeParameters
-from ml.questions import STAGES
 from ml.targets import Target
 
 FIT_EVERY: Final = timedelta(weeks=1)
 MODEL_NAME: Final = "quantile_trees"
+LEAST_SHARE_KNOWN: Final = 0.05
+"""A rule that answers fewer rows by itself is not heard: it would be its fallback under another name."""
+MOST_FITS: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +40,15 @@ class RollingForecasts:
             raw=self.raw[name][is_finished],
             actual=kept["actual"].to_numpy(),
             known_s=epoch_s(kept["known_at"]),
-            stage=stage_numbers(kept),
+            stage=stages(kept),
         )
 
 
 def weekly_origins(first: datetime, last: datetime) -> list[datetime]:
-    """Return instants a week apart, the first at ``first``, all before ``last``."""
-    weeks = int(np.ceil((last - first) / FIT_EVERY))
-    return [first + week * FIT_EVERY for week in range(max(weeks, 0))]
+    """Return instants of fits from ``first`` on, all before ``last``: a week apart, more where that makes many."""
+    weeks = max(math.ceil((last - first) / FIT_EVERY), 0)
+    step = max(1, math.ceil(weeks / MOST_FITS))
+    return [first + week * FIT_EVERY for week in range(0, weeks, step)]
 
 
 def rolling_forecasts(
@@ -59,15 +63,14 @@ def rolling_forecasts(
         until: End of the last fit's week.
         parameters: Of the trees.
     """
-    raw: dict[str, FloatArray] = {rule.name: rule.quantiles(rows) for rule in target.baselines}
+    heard = [rule for rule in target.baselines if rule.share_known(rows) >= LEAST_SHARE_KNOWN] or [target.anchor]
+    raw: dict[str, FloatArray] = {rule.name: rule.quantiles(rows) for rule in heard}
     grown = np.full((rows.height, len(QUANTILE_COLUMNS)), np.nan)
     for origin, end in zip(origins, [*origins[1:], until], strict=True):
         asked = rows["predicted_at"].is_between(origin, end, closed="left").to_numpy()
         known = rows.filter(pl.col("known_at") <= origin, pl.col("predicted_at") < origin)
         try:
-            model = QuantileTrees.fit(
-                known, features=target.features, anchor=target.baseline(target.anchor), parameters=parameters
-            )
+            model = QuantileTrees.fit(known, features=target.features, anchor=target.anchor, parameters=parameters)
         except TooFewRowsError:
             continue
         grown[asked] = model.quantiles(rows.filter(pl.Series(asked)))
@@ -92,10 +95,8 @@ def calibrated_predictions(
     parts = []
     for name, raw in forecasts.raw.items():
         quantiles = calibrated(
-            raw[asked],
-            epoch_s(rows["predicted_at"]),
-            stage_numbers(rows),
-            misses=forecasts.misses(name),
+            Asked(raw[asked], epoch_s(rows["predicted_at"]), stages(rows)),
+            forecasts.misses(name),
             default_spread=target.default_spread,
             parameters=parameters,
         )
@@ -116,7 +117,6 @@ def epoch_s(instants: pl.Series) -> IntArray:
     return instants.dt.epoch("s").to_numpy().astype(np.int64)
 
 
-def stage_numbers(rows: pl.DataFrame) -> IntArray:
-    """Return the stage of each row as a number."""
-    numbers = {stage: number for number, stage in enumerate(STAGES)}
-    return rows["stage"].replace_strict(numbers, default=len(STAGES), return_dtype=pl.Int64).to_numpy()
+def stages(rows: pl.DataFrame) -> TextArray:
+    """Return the stage of each row, within which forecasts are calibrated."""
+    return rows["stage"].to_numpy().astype(np.str_)

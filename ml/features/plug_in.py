@@ -11,9 +11,10 @@ COLUMNS: Final = (
     "is_weekend",
     "arrival_clock_h",
     "stated_h",
+    "stated_clock_h",
     "requested_kwh",
+    "requested_kw",
     "soc_start_pct",
-    "has_stated",
 )
 
 
@@ -33,7 +34,8 @@ def add(rows: pl.DataFrame, *, timezone: str) -> pl.DataFrame:
         is_weekend=(weekday >= 6).cast(pl.Int64),
         arrival_clock_h=clock,
         stated_h=stated_h,
-        has_stated=stated_h.is_not_null().cast(pl.Int64),
+        stated_clock_h=clock + stated_h,
+        requested_kw=pl.when(stated_h > 0).then(pl.col("requested_kwh") / stated_h),
         hour_key=clock.floor().cast(pl.Int64).cast(pl.String)
         + pl.when(weekday >= 6).then(pl.lit("w")).otherwise(pl.lit("")),
         request_key=asked,

@@ -36,6 +36,11 @@ class Baseline:
         answer = pl.coalesce(self.point, self.fallback).clip(*self.bounds)
         return rows.select(answer.cast(pl.Float64).alias("point"))["point"].to_numpy()
 
+    def share_known(self, rows: pl.DataFrame) -> float:
+        """Return the share of rows that the rule itself answers, without its fallback."""
+        share = rows.select(self.point.is_not_null().mean().alias("share"))["share"].item()
+        return float(share or 0.0)
+
     def quantiles(self, rows: pl.DataFrame) -> FloatArray:
         """Return the point at every level: a rule claims no spread, calibration gives it one."""
         return np.repeat(self.points(rows)[:, None], len(LEVELS), axis=1)

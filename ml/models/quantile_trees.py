@@ -33,11 +33,12 @@ class TreeParameters(BaseModel):
         (0.05, 0.25, 0.5, 0.75, 0.95), description="Quantiles that get trees of their own; others are interpolated."
     )
     trees: int = Field(200, ge=1, description="Boosting rounds per quantile.")
-    learning_rate: float = Field(0.05, gt=0, description="Shrinkage of each round.")
+    learning_rate: float = Field(0.1, gt=0, description="Shrinkage of each round.")
     leaves: int = Field(15, ge=2, description="Leaves per tree; small fleets have few days.")
-    least_rows_in_leaf: int = Field(20, ge=1, description="Rows that a leaf needs, on large sets.")
-    feature_share: float = Field(0.7, gt=0, le=1, description="Share of features that each tree may look at.")
+    least_rows_in_leaf: int = Field(10, ge=1, description="Rows that a leaf needs, on large sets.")
+    feature_share: float = Field(0.5, gt=0, le=1, description="Share of features that each tree may look at.")
     row_share: float = Field(0.8, gt=0, le=1, description="Share of rows that each tree is grown on.")
+    bins: int = Field(63, ge=2, le=255, description="Histogram bins per feature.")
     l2: float = Field(1.0, ge=0, description="L2 penalty on leaf values.")
     seed: int = Field(20260101, description="Seed of all chance.")
     most_rows: int = Field(60_000, ge=100, description="Rows beyond this are thinned, evenly over time.")
@@ -46,7 +47,7 @@ class TreeParameters(BaseModel):
 
     def leaf_rows(self, rows: int) -> int:
         """Return the least rows in a leaf for a training set of this size."""
-        return max(5, min(self.least_rows_in_leaf, rows // 40))
+        return max(3, min(self.least_rows_in_leaf, rows // 40))
 
 
 class TooFewRowsError(ValueError):
@@ -172,6 +173,7 @@ def _grow_lightgbm(inputs: FloatArray, missed: FloatArray, parameters: TreeParam
         "feature_fraction": parameters.feature_share,
         "bagging_fraction": parameters.row_share,
         "bagging_freq": 1,
+        "extra_trees": True,  # thresholds drawn at random: steadier where a few days must teach many habits
         "lambda_l2": parameters.l2,
         "seed": parameters.seed,
         "num_threads": parameters.threads,
@@ -179,7 +181,7 @@ def _grow_lightgbm(inputs: FloatArray, missed: FloatArray, parameters: TreeParam
         "force_row_wise": True,
         "verbosity": -1,
     }
-    data = lightgbm.Dataset(inputs, missed, params={"max_bin": 127, "verbosity": -1}, free_raw_data=False)
+    data = lightgbm.Dataset(inputs, missed, params={"max_bin": parameters.bins, "verbosity": -1}, free_raw_data=False)
     return [lightgbm.train({**common, "alpha": level}, data, parameters.trees) for level in parameters.levels]
 
 
@@ -195,7 +197,7 @@ def _grow_sklearn(inputs: FloatArray, missed: FloatArray, parameters: TreeParame
             max_leaf_nodes=parameters.leaves,
             min_samples_leaf=parameters.leaf_rows(len(missed)),
             l2_regularization=parameters.l2,
-            max_bins=127,
+            max_bins=parameters.bins,
             early_stopping=False,
             random_state=parameters.seed,
         ).fit(inputs, missed)
