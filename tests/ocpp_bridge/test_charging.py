@@ -1,0 +1,211 @@
+"""Plans reach chargers over real sockets, and chargers do what was planned."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+
+async def test_a_connecting_station_gets_its_fallback_and_its_maximum(bridge):
+    async with bridge.station("CP-1") as station:
+        await bridge.settled("CP-1")
+        base = station.installed("TxDefaultProfile")[0]["csChargingProfiles"]
+        assert base["stackLevel"] == 0
+        assert "validTo" not in base
+        assert "duration" not in base["chargingSchedule"]
+        assert base["chargingSchedule"]["chargingSchedulePeriod"] == [
+            {"startPeriod": 0, "limit": 6.0, "numberPhases": 3}
+        ]
+        assert station.allowed_kw(1) == pytest.approx(4.14)
+
+
+async def test_a_plan_for_a_transaction_is_accepted_verified_and_expires(lone, kit):
+    async with lone.station("CP-1") as station:
+        await lone.settled("CP-1")
+        transaction_id = await station.start(1)
+        plan_id = await lone.publish([kit.entry("CP-1", 11, 0, 16, transaction_id=transaction_id)])
+        entry = await lone.reaches(plan_id, "CP-1", "verified")
+        assert entry["evidence"] == "composite"
+        now = datetime.now(UTC)
+        assert station.allowed_kw(1) == pytest.approx(10.97, abs=0.08)
+        assert station.allowed_kw(1, now + timedelta(minutes=20)) == 0
+        assert station.allowed_kw(1, now + timedelta(minutes=40)) == pytest.approx(15.94, abs=0.08)
+        assert station.allowed_kw(1, now + timedelta(hours=5)) == pytest.approx(4.14)
+        profile = station.installed("TxProfile")[-1]["csChargingProfiles"]
+        assert profile["transactionId"] == transaction_id
+        assert {"validFrom", "validTo"} <= set(profile)
+        assert profile["chargingSchedule"]["duration"] > 0
+
+
+async def test_an_entry_without_transaction_is_for_whoever_plugs_in_next(lone, kit):
+    async with lone.station("CP-1") as station:
+        await lone.settled("CP-1")
+        plan_id = await lone.publish([kit.entry("CP-1", 8)])
+        await lone.reaches(plan_id, "CP-1", "accepted", "verified")
+        await station.start(1)
+        assert station.allowed_kw(1) == pytest.approx(7.94, abs=0.08)
+
+
+async def test_a_raise_waits_until_the_reduction_is_acknowledged(bridge, kit):
+    async with bridge.station("CP-1") as one, bridge.station("CP-2") as two:
+        await bridge.settled("CP-1")
+        await bridge.settled("CP-2")
+        ids = [await one.start(1), await two.start(1)]
+        first = await bridge.publish(
+            [kit.entry("CP-1", 20, transaction_id=ids[0]), kit.entry("CP-2", 5, transaction_id=ids[1])]
+        )
+        await bridge.reaches(first, "CP-1", "verified")
+        await bridge.reaches(first, "CP-2", "verified")
+        one.silent.add("SetChargingProfile")
+        second = await bridge.publish(
+            [kit.entry("CP-1", 5, transaction_id=ids[0]), kit.entry("CP-2", 20, transaction_id=ids[1])]
+        )
+        await asyncio.sleep(2.5)  # longer than the call time-out and the patience with a silent station
+        assert one.allowed_kw(1) + two.allowed_kw(1) <= 30
+        assert two.allowed_kw(1) <= 10.01
+        one.silent.clear()
+        await bridge.reaches(second, "CP-1", "verified")
+
+        async def raised():
+            return two.allowed_kw(1) > 19
+
+        await kit.eventually(raised, 5, lambda: f"CP-2 is still held at {two.allowed_kw(1)} kW")
+
+
+async def test_a_silent_station_does_not_hold_up_others(bridge, kit):
+    async with bridge.station("CP-1") as one, bridge.station("CP-2") as two:
+        await bridge.settled("CP-1")
+        await bridge.settled("CP-2")
+        one.silent |= {"SetChargingProfile", "GetCompositeSchedule"}
+        ids = [await one.start(1), await two.start(1)]
+        started = asyncio.get_running_loop().time()
+        plan_id = await bridge.publish(
+            [kit.entry("CP-1", 10, transaction_id=ids[0]), kit.entry("CP-2", 10, transaction_id=ids[1])]
+        )
+        await bridge.reaches(plan_id, "CP-2", "verified")
+        assert asyncio.get_running_loop().time() - started < 0.9
+        newer = await bridge.publish([kit.entry("CP-1", 9, transaction_id=ids[0])])
+        one.silent.clear()
+        await bridge.reaches(newer, "CP-1", "accepted", "verified", seconds=3)
+        assert (await bridge.states(plan_id))[("CP-1", 1)]["state"] == "superseded"
+        assert one.allowed_kw(1) == pytest.approx(8.97, abs=0.08)
+
+
+async def test_a_vehicle_on_another_connector_than_planned(bridge, kit):
+    async with bridge.station("CP-1") as one, bridge.station("CP-2") as two:
+        await bridge.settled("CP-1")
+        await bridge.settled("CP-2")
+        stale = await one.start(1, id_tag="VAN-7")
+        plan_id = await bridge.publish([kit.entry("CP-1", 11, transaction_id=stale, vehicle_id="van-7")])
+        await bridge.reaches(plan_id, "CP-1", "verified")
+        # The van moves to the other connector, and another one takes its place.
+        await one.stop(1)
+        other = await one.start(1, id_tag="VAN-9")
+        moved = await two.start(1, id_tag="VAN-7")
+        entry = await bridge.reaches(plan_id, "CP-1", "transaction_changed")
+        assert str(other) in entry["detail"] or "ended" in entry["detail"]
+        assert one.allowed_kw(1) == pytest.approx(4.14)
+        events = (await bridge.client.get("/events", params={"after": 0})).json()["events"]
+        started = [event for event in events if event["type"] == "transaction_started"]
+        assert [(event["station_id"], event["data"]["transaction_id"]) for event in started] == [
+            ("CP-1", stale),
+            ("CP-1", other),
+            ("CP-2", moved),
+        ]
+        assert started[0]["data"]["token"] == started[2]["data"]["token"] != started[1]["data"]["token"]
+        newer = await bridge.publish([kit.entry("CP-2", 11, transaction_id=moved, vehicle_id="van-7")])
+        await bridge.reaches(newer, "CP-2", "verified")
+        assert two.allowed_kw(1) == pytest.approx(10.97, abs=0.08)
+        assert one.allowed_kw(1) == pytest.approx(4.14)
+
+
+async def test_a_guest_keeps_the_default(bridge, kit):
+    async with bridge.station("CP-1") as one, bridge.station("CP-2") as two:
+        await bridge.settled("CP-1")
+        await bridge.settled("CP-2")
+        guest = await one.start(1, id_tag="GUEST")
+        planned = await two.start(1)
+        plan_id = await bridge.publish([kit.entry("CP-2", 20, transaction_id=planned)])
+        await bridge.reaches(plan_id, "CP-2", "verified")
+        assert one.allowed_kw(1) == pytest.approx(4.14)
+        assert one.installed("TxProfile") == []
+        assert one.running[1] == guest
+
+
+async def test_a_stale_entry_never_touches_the_running_transaction(lone, kit):
+    async with lone.station("CP-1") as one:
+        await lone.settled("CP-1")
+        running = await one.start(1)
+        plan_id = await lone.publish([kit.entry("CP-1", 0, transaction_id=running + 1)])
+        entry = await lone.reaches(plan_id, "CP-1", "transaction_changed")
+        assert str(running) in entry["detail"]
+        assert one.installed("TxProfile") == []
+
+
+async def test_reconnecting_without_boot_needs_no_new_delivery(lone, kit):
+    station = await lone.station("CP-1").connect()
+    await lone.settled("CP-1")
+    transaction_id = await station.start(1)
+    plan_id = await lone.publish([kit.entry("CP-1", 11, transaction_id=transaction_id)])
+    await lone.reaches(plan_id, "CP-1", "verified")
+    await station.drop()
+    await station.connect(boot=False)
+    newer = await lone.publish([kit.entry("CP-1", 7, transaction_id=transaction_id)])
+    await lone.reaches(newer, "CP-1", "verified")
+    assert len(station.installed("TxProfile")) == 2
+    await station.close()
+
+
+async def test_the_newest_connection_wins(lone, kit):
+    old = await lone.station("CP-1").connect()
+    await lone.settled("CP-1")
+    new = await lone.station("CP-1", book=old.book).connect(boot=False)
+    await asyncio.wait_for(old.closed.wait(), 5)
+    transaction_id = await new.start(1)
+    plan_id = await lone.publish([kit.entry("CP-1", 11, transaction_id=transaction_id)])
+    await lone.reaches(plan_id, "CP-1", "verified")
+    stations = (await lone.client.get("/stations")).json()["stations"]
+    assert stations[0]["connected"] is True
+    await new.close()
+
+
+async def test_a_lowered_limit_reaches_every_connector(bridge, kit):
+    async with bridge.station("CP-1") as one, bridge.station("CP-2") as two:
+        await bridge.settled("CP-1")
+        await bridge.settled("CP-2")
+        ids = [await one.start(1), await two.start(1)]
+        plan_id = await bridge.publish(
+            [kit.entry("CP-1", 15, transaction_id=ids[0]), kit.entry("CP-2", 15, transaction_id=ids[1])]
+        )
+        await bridge.reaches(plan_id, "CP-1", "verified")
+        await bridge.reaches(plan_id, "CP-2", "verified")
+        until = datetime.now(UTC) + timedelta(hours=1)
+        body = {"ev_limit_kw": 5, "valid_until": kit.iso(until), "reason": "grid operator"}
+        answer = await bridge.client.put("/limits", json=body)
+        assert answer.json()["in_force_kw"] == 5
+
+        async def lowered():
+            return one.allowed_kw(1) + two.allowed_kw(1) <= 5
+
+        await kit.eventually(lowered, 5, lambda: f"{one.allowed_kw(1)} + {two.allowed_kw(1)} kW")
+        assert max(one.allowed_kw(1), two.allowed_kw(1)) > 4
+        later = until + timedelta(minutes=2)
+        assert one.allowed_kw(1, later) + two.allowed_kw(1, later) <= 30
+
+
+async def test_revoke_leaves_nothing_of_ours(lone, kit):
+    async with lone.station("CP-1") as one:
+        await lone.settled("CP-1")
+        transaction_id = await one.start(1)
+        plan_id = await lone.publish([kit.entry("CP-1", 11, transaction_id=transaction_id)])
+        await lone.reaches(plan_id, "CP-1", "verified")
+        answer = await lone.client.post("/revoke", json={"station_id": None})
+        assert answer.json() == {"cleared": ["CP-1"], "pending": []}
+        assert one.book.profiles == []
+        await one.drop()
+        await one.connect()
+        await asyncio.sleep(0.5)
+        assert one.book.profiles == []
+        again = await lone.publish([kit.entry("CP-1", 11, transaction_id=transaction_id)])
+        await lone.reaches(again, "CP-1", "verified")
+        assert one.allowed_kw(1) == pytest.approx(10.97, abs=0.08)
