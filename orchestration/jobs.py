@@ -21,16 +21,15 @@ SITES = dg.DynamicPartitionsDefinition(name="site")
 INGESTED_GROUPS = ("configuration", "telematics", "charging", "signals")
 JobName = Literal["nightly", "intraday", "train", "report"]
 
+INGESTED = dg.AssetSelection.groups(*INGESTED_GROUPS) & dg.AssetSelection.key_prefixes("raw")
 ingest_job = dg.define_asset_job(
     "ingest",
-    selection=dg.AssetSelection.groups(*INGESTED_GROUPS),
+    selection=INGESTED,
     description="Sources into landing: configuration, telematics, charging, signals.",
 )
 refresh_job = dg.define_asset_job(
     "refresh",
-    selection=dg.AssetSelection.groups(*INGESTED_GROUPS)
-    | dg.AssetSelection.tag("depotwise/layer", "dbt")
-    | dg.AssetSelection.groups("publishing"),
+    selection=INGESTED | dg.AssetSelection.tag("depotwise/layer", "dbt") | dg.AssetSelection.groups("publishing"),
     description="Ingest, build the marts, publish them for analysts.",
 )
 train_job = dg.define_asset_job(

@@ -30,5 +30,5 @@ class WorkplaceResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # D
         """Return the run's ``as_of``."""
         if self.as_of:
             return parse_instant(self.as_of)
-        record = context.instance.get_run_record_by_id(context.run_id)
+        record = context.instance.get_run_record_by_id(context.run.run_id)
         return record.create_timestamp.astimezone(UTC) if record else datetime.now(UTC)

@@ -24,16 +24,17 @@ def import_files(
     """Land files of a known format. What cannot be trusted is quarantined with its reason; the rest lands."""
     from core.landing import Landing
     from core.settings import Settings
-    from ingestion.imports import FORMATS, ImportFormatError, import_path
+    from ingestion.columns import UnreadableError
+    from ingestion.imports import FORMATS, import_path
 
     if format == "help":
         for name, reader in sorted(FORMATS.items()):
-            console.print(f"  {name:16} {reader.description}", markup=False)
+            console.print(f"  {name:16} {reader.title}", markup=False)
         raise typer.Exit
     settings = Settings()
     landing = Landing(settings.landing_dir)
     landing.prepare()
-    with friendly(ImportFormatError), console.status(f"Reading {path.name}"):
+    with friendly(UnreadableError), console.status(f"Reading {path.name}"):
         report = import_path(path, format, landing=landing, as_of=datetime.now(UTC))
     if marts:
         from orchestration import warehouse

@@ -20,7 +20,7 @@ def plan(
 ) -> None:
     """Plan charging by departure for one site: always a plan, with a reason for every shortfall."""
     from planning.command import run
-    from planning.documents import ProblemError
+    from planning.findings import ProblemError
 
     with friendly(ProblemError):
         document = run(problem, output)
