@@ -191,10 +191,10 @@ def _add_reading(facts: pl.DataFrame, records: Records) -> pl.DataFrame:
     )
     # Strictly before: neither the pull-out itself nor the duty that it begins moved the vehicle until then.
     drives = records.trips.select("vehicle_id", driven_at="started_at").sort("driven_at", maintain_order=True)
-    duties = records.duties.select("vehicle_id", due_out_at="planned_departure_at").sort("due_out_at")
+    duties = records.duties.select("vehicle_id", "planned_return_at", due_out_at="planned_departure_at")
     facts = _latest(facts, drives, at="driven_at", allow_exact_matches=False)
     facts = facts.sort("departure_at", maintain_order=True).join_asof(
-        duties,
+        duties.sort("due_out_at", maintain_order=True),
         left_on="departure_at",
         right_on="due_out_at",
         by="vehicle_id",

@@ -6,7 +6,7 @@ from itertools import groupby
 from urllib.parse import quote
 
 from reporting.markup import Child, Html, join, tag
-from reporting.view import ConnectorLine, ForecastLine, OperationsView, Policy, StaleSource
+from reporting.view import Comparison, ConnectorLine, ForecastLine, OperationsView, Policy, StaleSource
 from reporting.wording import NOT_KNOWN, age_text
 
 SHOWN_PER_SOURCE = 24
@@ -128,13 +128,11 @@ def _forecast_text(line: ForecastLine) -> str:
     return f"{made}Known by now: {line.scored}, off by {line.mean_absolute_error:.1f} {unit} on average{within}."
 
 
-def comparison_block(view: OperationsView) -> Html | None:
-    """Return the plan's cost, peak and readiness beside other ways to charge; None where nobody worked them out."""
-    if view.comparison is None:
-        return None
-    names = ("", f"Cost {view.comparison.currency}", "Peak kW", "Ready")
+def comparison_block(comparison: Comparison) -> Html:
+    """Return the plan's cost, peak and readiness beside other ways to charge."""
+    names = ("", f"Cost {comparison.currency}", "Peak kW", "Ready")
     head = tag("thead", tag("tr", [tag("th", name, scope="col") for name in names]))
-    rows = [_policy_row(policy) for policy in view.comparison.policies]
+    rows = [_policy_row(policy) for policy in comparison.policies]
     return tag("div", tag("table", head, tag("tbody", rows), class_="figures"), class_="scroll")
 
 

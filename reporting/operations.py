@@ -13,7 +13,7 @@ from reporting.details import comparison_block, connectors_block, forecast_block
 from reporting.markup import Child, Html, join, tag
 from reporting.night_charts import gantt_table, power_figure
 from reporting.nights import clock_text, day_text, zone_text
-from reporting.view import OperationsView
+from reporting.view import Comparison, OperationsView
 from reporting.wording import age_text, headline
 
 # The page may draw itself, and nothing else: no script, no request, no form.
@@ -21,8 +21,12 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri
 OLD_DATA = timedelta(minutes=30)
 
 
-def build_page(*views: OperationsView) -> str:
+def build_page(*views: OperationsView, comparison: Comparison | None = None) -> str:
     """Return the page of one or several sites as one HTML document.
+
+    Args:
+        views: A section is made of each.
+        comparison: Other ways to charge all the sites; one of a single site stands in its view.
 
     Raises:
         ValueError: there is no site to show.
@@ -31,7 +35,10 @@ def build_page(*views: OperationsView) -> str:
         raise ValueError("give at least one site's view; load_view makes one")
     title = " | ".join(f"{view.name}: {headline(view).summary}" for view in views)
     links = tag("nav", tag("ul", [_link(k, view) for k, view in enumerate(views)]), aria_label="Sites")
-    body = tag("body", links if len(views) > 1 else None, tag("main", [_site(k, view) for k, view in enumerate(views)]))
+    whole = comparison_block(comparison) if comparison else None
+    sites = [_site(k, view) for k, view in enumerate(views)]
+    main = tag("main", sites, _part("All sites against other ways to charge", whole) if whole else None)
+    body = tag("body", links if len(views) > 1 else None, main)
     return f"<!doctype html>\n{tag('html', _head(title), body, lang='en')}\n"
 
 
@@ -59,7 +66,7 @@ def _link(number: int, view: OperationsView) -> Html:
 
 
 def _site(number: int, view: OperationsView) -> Html:
-    comparison = comparison_block(view)
+    comparison = comparison_block(view.comparison) if view.comparison else None
     return tag(
         "section",
         _header(number, view),
@@ -88,9 +95,7 @@ def _header(number: int, view: OperationsView) -> Html:
     span, zone = view.span, view.timezone
     night = f"Night of {day_text(span.start_at, zone)} to {day_text(span.end_at, zone)}"
     plan = (
-        f"plan {view.plan_id[:12]} of {clock_text(view.plan_as_of, zone)}"
-        if view.plan_id and view.plan_as_of
-        else "no plan"
+        f"plan {view.plan_id} of {clock_text(view.plan_as_of, zone)}" if view.plan_id and view.plan_as_of else "no plan"
     )
     return tag(
         "header",

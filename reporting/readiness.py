@@ -14,8 +14,8 @@ LONGEST_SILENCE = timedelta(hours=24)
 # Below it, energy metered since a report is noise of the register rather than charging.
 LEAST_METERED_KWH = 0.5
 DEFAULT_EFFICIENCY = 0.9
-# Expected arrivals are medians: half of all vehicles are later than that without anything being wrong.
-LATE_BACK = timedelta(hours=1)
+# People are late by an hour without anything being wrong; after two, somebody should ask.
+LATE_BACK = timedelta(hours=2)
 # Energy that a plan still gives and the SoC on top of which it comes are both estimates.
 BEHIND_PLAN_PP = 5.0
 
@@ -78,6 +78,7 @@ class Departure:
     required_soc_pct: float | None = None
     predicted_soc_pct: float | None = None
     expected_arrival_at: datetime | None = None
+    planned_return_at: datetime | None = None
     planned_soc_rung: int | None = None
     planned_soc_source: str | None = None
     reason_text: str | None = None
@@ -108,6 +109,11 @@ class Departure:
     def pull_out_at(self) -> datetime:
         """When it left, or was to leave."""
         return self.pulled_out_at or self.departure_at
+
+    @property
+    def due_back_at(self) -> datetime | None:
+        """When it was to be back by its duty, or else by the plan, which moves with every plan that is made."""
+        return self.planned_return_at or self.expected_arrival_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +208,7 @@ def _outlook(departure: Departure, soc: SocEvidence | None, *, as_of: datetime) 
 
 
 def _is_overdue(departure: Departure, as_of: datetime) -> bool:
-    expected_at = departure.expected_arrival_at
-    return expected_at is not None and as_of - expected_at > LATE_BACK
+    return departure.due_back_at is not None and as_of - departure.due_back_at > LATE_BACK
 
 
 def _why_unknown(departure: Departure) -> Cause:

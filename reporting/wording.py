@@ -108,7 +108,7 @@ def _because(line: DepartureLine, view: OperationsView) -> str:
     if cause is Cause.NOT_PLUGGED_IN:
         return _not_plugged_text(line, view)
     if cause is Cause.NOT_SEEN_BACK:
-        return f"due back {_at(departure.expected_arrival_at, view)}, not seen at the depot"
+        return f"due back {_at(departure.due_back_at, view)}, not seen at the depot"
     if cause is Cause.TOO_LITTLE_ENERGY:
         return f"plugged in at {_at(departure.plugged_at, view)}" if departure.plugged_at else "not back yet"
     if cause is Cause.BEHIND_PLAN:
@@ -117,7 +117,7 @@ def _because(line: DepartureLine, view: OperationsView) -> str:
         age = min(view.as_of, departure.pull_out_at) - departure.reading_at
         return f"last SoC report {ago_text(age)} old, it may have moved since"
     if line.judgement.state is State.DUE_BACK and departure.expected_arrival_at:
-        return f"due back {_at(departure.expected_arrival_at, view)}"
+        return f"expected by {_at(departure.expected_arrival_at, view)}"
     return PLAIN_CAUSES[cause] if cause else ""
 
 

@@ -153,8 +153,12 @@ def chromium(executable: str) -> Iterator[str]:
     """Run a browser with an empty profile; yield the address of its DevTools socket."""
     with tempfile.TemporaryDirectory(prefix="depotwise-chromium-", ignore_cleanup_errors=True) as profile:
         command = [executable, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
-        process = subprocess.Popen(  # its own process group, so that its children end with it
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"TMPDIR": profile},  # what it leaves behind goes with the profile
+            start_new_session=True,  # its own process group, so that its children end with it
         )
         try:
             yield _devtools_address(process, Path(profile) / "DevToolsActivePort")

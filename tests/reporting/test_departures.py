@@ -155,6 +155,15 @@ def test_without_a_plan_dispatch_sets_the_need(depot: Depot) -> None:
     assert (line.departure.required_soc_pct, line.judgement.state) == (80.0, State.READY)
 
 
+def test_a_vehicle_that_never_came_back_from_its_duty_is_missed(depot: Depot) -> None:
+    depot.land("duty", at=EVENING - hours(20), block_id="B-day", operating_date=EVENING.date(), site_id="north",
+               vehicle_id="bus-01", planned_departure_at=EVENING - hours(10), planned_return_at=EVENING)  # fmt: skip
+    planned(depot, expected_arrival_at=EVENING + hours(5))
+    assert line_of(depot, as_of=EVENING + hours(1)).judgement.state is State.DUE_BACK
+    line = line_of(depot, as_of=EVENING + hours(3))
+    assert (line.judgement.cause, line.departure.due_back_at) == (Cause.NOT_SEEN_BACK, EVENING)
+
+
 def test_an_unmatched_session_charges_nobody(depot: Depot) -> None:
     planned(depot)
     depot.report("bus-01", EVENING, 50.0)

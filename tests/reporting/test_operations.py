@@ -48,7 +48,7 @@ def test_the_page_holds_every_part(view: OperationsView) -> None:
     text = text_of(build_page(view))
     for part in (
         "Depot North", "Night of Mon 9 Feb 2026 to Tue 10 Feb 2026", "as of 05:00", "times in Europe/Berlin (CET)",
-        "plan plan-0209T17", "due back 05:30", "rfms, 6 min old, rung 1 (fresh)", "plan goes by forecast, rung 4",
+        "plan plan-0209T17", "expected by 05:30", "rfms, 6 min old, rung 1 (fresh)", "plan goes by forecast, rung 4",
         "Price of energy",
         "rfms: 1 silent, promised every 60 min", "Call Fleet data team (data@example.org)", "Never heard of (1)",
         "1 accepted, 4 nothing published, 1 rejected, 1 verified", "in use, vehicle unknown", "the station said so",
@@ -142,6 +142,7 @@ def test_several_sites_get_a_section_each_with_ids_of_their_own(view: Operations
     ids = [value for name, value in read(html).attributes if name == "id"]
     assert ids == ["site-0", "site-0-name", "site-1", "site-1-name"]
     assert "Depot North: 3 of 6 ready or on course | Depot South" in html
+    assert "All sites against other ways" in text_of(build_page(view, comparison=COMPARISON))
     with pytest.raises(ValueError, match="at least one site"):
         build_page()
 

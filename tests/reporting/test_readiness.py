@@ -94,10 +94,12 @@ def test_outlook_before_pull_out(change: dict[str, object], state: State, cause:
 
 def test_a_vehicle_that_is_out_is_due_back_however_full_and_missing_once_late() -> None:
     away = replace(PLUGGED, is_plugged=False, is_at_depot=False, reading_soc_pct=99.0, plugged_at=None)
-    expected = replace(away, expected_arrival_at=BEFORE_DAWN - hours(0.9))
-    late = replace(away, expected_arrival_at=BEFORE_DAWN - hours(1.1))
+    expected = replace(away, expected_arrival_at=BEFORE_DAWN - hours(1.9))
+    late = replace(away, expected_arrival_at=BEFORE_DAWN - hours(2.1))
+    moved_along = replace(away, expected_arrival_at=BEFORE_DAWN, planned_return_at=BEFORE_DAWN - hours(9))
     assert judge_departure(expected, as_of=BEFORE_DAWN).state is State.DUE_BACK
     assert judge_departure(late, as_of=BEFORE_DAWN).cause is Cause.NOT_SEEN_BACK
+    assert judge_departure(moved_along, as_of=BEFORE_DAWN).cause is Cause.NOT_SEEN_BACK
 
 
 def test_shortfall_is_grid_side_energy_and_full_power_says_when_at_the_earliest() -> None:
