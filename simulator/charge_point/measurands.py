@@ -10,7 +10,13 @@ PHASE_VOLTAGE_V = 230.0
 
 
 def sampled_values(
-    connector: Connector, *, register_kwh: float, power_kw: float, phases: int, soc: float, offered_kw: float | None
+    connector: Connector,
+    *,
+    register_kwh: float,
+    power_kw: float,
+    phases: int,
+    soc: float | None,
+    offered_kw: float | None,
 ) -> Sampled:
     """Return the sampled values of an instant.
 
@@ -19,7 +25,7 @@ def sampled_values(
         register_kwh: Energy register.
         power_kw: Mean power drawn.
         phases: Phases that carry current (AC).
-        soc: State of charge, 0 to 1; only DC cabinets know it.
+        soc: State of charge, 0 to 1; only DC cabinets know it, while a vehicle is there.
         offered_kw: What the station allows the vehicle at most; left out where None.
     """
     location = "Outlet" if connector.current_type == "ac" else "Inlet"
@@ -34,7 +40,8 @@ def sampled_values(
     else:
         if offered_kw is not None:
             values.append(_value(f"{1000 * offered_kw:.0f}", "Power.Offered", "W", location))
-        values.append(_value(f"{100 * soc:.0f}", "SoC", "Percent", "EV"))
+        if soc is not None:
+            values.append(_value(f"{100 * soc:.0f}", "SoC", "Percent", "EV"))
     return values
 
 

@@ -220,5 +220,15 @@ def _meter_messages(
             yield Message(at + SECOND, stay.connector.station_id, "MeterValues", request, {})
 
 
+def registers_at_live_start(world: World) -> dict[int, float]:
+    """Return every connector's energy register (kWh) where the history left it, by the connector's index."""
+    registers = {
+        connector.index: _first_register_kwh(world.scenario, connector) for connector in world.fleet.connectors
+    }
+    for session in world.sessions:
+        registers[session.stay.connector.index] += session.energy_kwh
+    return registers
+
+
 def _first_register_kwh(scenario: Scenario, connector: Connector) -> float:
     return round(500 + 40_000 * share(scenario.seed, "register", connector.index), 3)

@@ -66,7 +66,4 @@ def make_site_load(scenario: Scenario, site: Site) -> SiteLoad:
     height = np.array([np.sin(np.pi * (at.hour + at.minute / 60 - 8) / 8.5) for at in local])
     clouds = {day: float(chance.beta(0.8, 2.0)) for day in sorted({at.date() for at in local})}
     sun = np.clip(height, 0, None) * np.array([clouds[at.date()] for at in local])
-    base_kw = base_kw.astype(np.float64)
-    return SiteLoad(
-        scenario.history_start_at, np.round(np.clip(base_kw, 0, None), 2), np.round(0.45 * site.pv_kwp * sun, 2)
-    )
+    return SiteLoad(scenario.history_start_at, np.maximum(base_kw, 0.0).round(2), np.round(0.45 * site.pv_kwp * sun, 2))
