@@ -89,7 +89,7 @@ def site_power(landing: Landing, records: Records, *, site: Mapping[str, Any]) -
         "start_at",
         "planned_kw",
         end_at=pl.col("start_at") + SLOT,
-        limit_kw=pl.col("limit_kw").fill_null(site["import_limit_kw"]),
+        limit_kw=pl.coalesce("limit_kw", pl.lit(site["import_limit_kw"], pl.Float64)),
         # What was metered replaces what was expected.
         other_kw=pl.coalesce(pl.when(is_past).then("measured_kw"), "other_kw"),
         metered_kw=pl.when(is_past).then("metered_kw"),
@@ -124,5 +124,5 @@ def _other_load(landing: Landing, records: Records) -> pl.DataFrame:
 
 
 def _prices(landing: Landing, series_id: str | None, *, as_of: datetime) -> pl.DataFrame:
-    rows = read_current(landing, "price", as_of=as_of).filter(pl.col("series_id") == series_id)
+    rows = read_current(landing, "price", as_of=as_of).filter(pl.col("series_id") == pl.lit(series_id, pl.String))
     return rows.select("start_at", "price_per_kwh", priced_until_at="end_at").sort("start_at")

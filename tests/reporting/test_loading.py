@@ -9,6 +9,7 @@ from core.landing import Landing
 from core.time_grid import SLOT, parse_instant
 from reporting.loading import load_view, write_page
 from reporting.nights import night_before
+from reporting.operations import build_page
 from reporting.view import Span
 from tests.reporting.depot import BEFORE_DAWN, EVENING, MORNING, Depot, busy_night, hours
 
@@ -18,6 +19,15 @@ def test_a_site_that_nobody_feeds_still_has_a_view(tmp_path: Path) -> None:
     assert (view.name, view.plan_id, view.newest_data_at) == ("Depot North", None, None)
     assert (view.departures, view.gantt, view.quarantine, view.stale, view.connectors, view.forecasts) == ((),) * 6
     assert [slot.planned_kw for slot in view.power] == [None] * 96
+
+
+def test_a_site_of_which_only_the_time_zone_is_known_has_a_view(tmp_path: Path) -> None:
+    depot = Depot(tmp_path)
+    depot.land("site", site_id="bare", timezone="America/New_York")
+    view = load_view(depot.landing, site_id="bare", as_of=EVENING)
+    assert (view.name, view.currency) == ("bare", None)
+    assert {(slot.limit_kw, slot.price_per_kwh) for slot in view.power} == {(None, None)}
+    assert "America/New_York (EST)" in build_page(view)
 
 
 def test_an_unknown_site_is_refused_with_those_that_are_known(tmp_path: Path) -> None:
