@@ -87,6 +87,27 @@ def read_csv_records(files: Sequence[Path], columns: Sequence[str]) -> pl.DataFr
     return numbered(pl.concat(tables, how="diagonal"))
 
 
+def read_parquet_records(files: Sequence[Path], columns: Sequence[str]) -> pl.DataFrame:
+    """Read Parquet files as one table of records with their own types, each with the file and row that it came from.
+
+    Raises:
+        UnreadableError: a file is no such Parquet.
+    """
+    return numbered(pl.concat([_read_parquet(file, columns) for file in files], how="diagonal_relaxed"))
+
+
+def _read_parquet(file: Path, columns: Sequence[str]) -> pl.DataFrame:
+    try:
+        table = pl.read_parquet(file)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise UnreadableError(f"{file.name} cannot be read as Parquet: {error}") from error
+    absent = [name for name in columns if name not in table.columns]
+    if absent:
+        raise UnreadableError(f"{file.name} lacks the columns {absent}; it has {table.columns}")
+    refs = table.with_row_index("row", offset=1)
+    return refs.select(pl.concat_str(pl.lit(f"{file.name}:"), "row").alias(RECORD_REF), pl.exclude("row"))
+
+
 def as_versions(
     table: pl.DataFrame, *, known_at_start: Sequence[str], ended_at: str, latency: timedelta
 ) -> pl.DataFrame:
