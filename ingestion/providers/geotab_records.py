@@ -25,7 +25,9 @@ ODOMETER: Final = "DiagnosticOdometerId"  # calibrated; the raw one differs by a
 CHARGING: Final = "DiagnosticElectricVehicleChargingStateId"
 BATTERY_POWER: Final = "DiagnosticElectricVehicleBatteryPowerId"
 OUTSIDE: Final = "DiagnosticOutsideTemperatureId"
-USED_DIAGNOSTICS: Final = (SOC, ODOMETER, CHARGING, BATTERY_POWER, OUTSIDE)
+ENERGY_OUT: Final = "DiagnosticElectricEnergyOutId"  # lifetime kWh out of the battery for driving
+ENERGY_IN: Final = "DiagnosticElectricEnergyInId"  # what recuperation gave back, where the vehicle tells it
+USED_DIAGNOSTICS: Final = (SOC, ODOMETER, CHARGING, BATTERY_POWER, OUTSIDE, ENERGY_OUT, ENERGY_IN)
 
 POINT: Final = pl.Struct({"x": pl.Float64, "y": pl.Float64})
 FEEDS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -101,6 +103,7 @@ def _name(reference: object) -> object:
 def _samples(timed: pl.DataFrame) -> pl.DataFrame:
     """Return one part of a snapshot per sample; parts of one instant are merged when they land."""
     state = _sample(CHARGING).replace_strict(CHARGING_STATES, default=None, return_dtype=pl.String)
+    recuperated_kwh = _sample(ENERGY_IN).max().over("vehicle_id", "observed_at").fill_null(0.0)
     return timed.select(
         RECORD,
         "vehicle_id",
@@ -109,6 +112,7 @@ def _samples(timed: pl.DataFrame) -> pl.DataFrame:
         soc_pct=_sample(SOC),
         soc_basis=pl.when(_sample(SOC).is_not_null()).then(pl.lit("unknown")),
         odometer_km=_sample(ODOMETER) / 1000,
+        energy_used_total_kwh=_sample(ENERGY_OUT) - recuperated_kwh,
         charging_state=state,
         is_plugged=pl.when(state.str.starts_with("charging")).then(pl.lit(value=True)),
         charging_power_kw=-_sample(BATTERY_POWER) / 1000,

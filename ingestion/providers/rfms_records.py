@@ -23,6 +23,11 @@ CHARGING_STATES: Final = {
     "CHARGING_DC": "charging_dc",
     "ERROR": "error",
 }
+CHARGING_EVENTS: Final = {
+    "CHARGING_STARTED": "charging",
+    "CHARGING_COMPLETED": "not_charging",
+    "CHARGING_INTERRUPTED": "not_charging",
+}
 PLUGGED: Final = {"CONNECTED": True, "DISCONNECTED": False}
 BATTERY_TELLTALES: Final = (
     "BATTERY_PACK",
@@ -119,7 +124,8 @@ def _common_fields(plugged: pl.Expr, charging: pl.Expr) -> list[pl.Expr]:
     """Return what statuses and positions share; a charging event in the trigger speaks where the snapshot is silent."""
     trigger, gnss = pl.col("triggerType").struct, pl.col("gnssPosition").struct
     plug_event = _plugged(trigger.field("chargingConnectionStatusInfo").struct.field("event"))
-    charging_event = _charging_state(trigger.field("chargingStatusInfo").struct.field("event"))
+    event = trigger.field("chargingStatusInfo").struct.field("event")
+    charging_event = event.replace_strict(CHARGING_EVENTS, default=None, return_dtype=pl.String)
     state = pl.coalesce(charging, charging_event)
     # Current flows only through a cable.
     is_charging = pl.when(state.str.starts_with("charging")).then(pl.lit(value=True))
