@@ -21,7 +21,6 @@ from planning.vehicles import DEFAULT_EFFICIENCY, Row, fleet_of
 
 INPUTS_SCHEMA = "depotwise.plan_inputs/1"
 UNDISPATCHABLE_PRIORITY = 0.01
-POWER_STEP_KW = 0.1
 
 Taken = dict[ConnectorKey, datetime | None]
 Hold = tuple[ConnectorKey, int, int]
@@ -173,16 +172,13 @@ def _missing_kwh(request: VehicleRequest) -> float:
 
 
 def _power(site: SiteState, request: VehicleRequest, kind: CurrentType) -> tuple[float, float]:
-    """Return the vehicle's largest and smallest power on its connector, or on those it may find.
-
-    The minimum is rounded up to what can be published, which is rounded down to 0.1 kW.
-    """
+    """Return the vehicle's largest and smallest power on its connector, or on those it may find."""
     items = [item for item in site.connectors if item.current_type == kind]
     if request.plugged_at is not None:
         items = [item for item in items if item.key == request.plugged_at]
     own = request.spec.ac_max_kw if kind == "ac" else request.spec.dc_max_kw
-    top, least = max(item.max_kw for item in items), max(item.min_kw for item in items)
-    return top if own is None else min(own, top), round(ceil(round(least / POWER_STEP_KW, 6)) * POWER_STEP_KW, 1)
+    top, least = max(item.max_kw for item in items), max(item.published_min_kw for item in items)
+    return top if own is None else min(own, top), least
 
 
 def _arrival_slot(site: SiteState, request: VehicleRequest, departure: int, max_kw: float) -> tuple[int, bool]:

@@ -1,10 +1,8 @@
 """Why a vehicle is short: the one thing that, relaxed by the number given, removes or shrinks the shortfall.
 
-Causes are looked for from the inside out: the vehicle and its stay, its connector, its group, the site, the price of
-a peak. What is said is computed from the plan's powers alone, whoever made them.
+Limits that vehicles share come first, then the connector, then the vehicle and its stay, then the price of a peak: each
+is named only where what it takes away is more than rounding. All is computed from the plan's powers, whoever made them.
 """
-
-from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,230 +10,202 @@ from core.time_grid import slot_starts
 from planning.feasibility import measure
 from planning.model import NO_CONNECTOR, SHORT_KWH, BoolArray, FloatArray, IntArray, Plan, Problem, Reason
 from planning.optimiser.scope import Scope
-from planning.taper import ChargingCurve, charging_curve, settle
+from planning.shortfall import ShortVehicles
 
 HEADROOM_KW = 0.05
-BISECTIONS = 14
-
-
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """The short vehicles of a plan, their rows in it, and what all of them share."""
-
-    problem: Problem
-    whole: Problem
-    plan: Plan
-    rows: IntArray
-    scope: Scope
-    curve: ChargingCurve
-
-    def short_kwh(
-        self, ceiling_kw: FloatArray, *, curve: ChargingCurve | None = None, floor: bool = True
-    ) -> FloatArray:
-        """Return what is missing when each vehicle takes all it can under a ceiling [n, T]."""
-        fleet = self.problem.fleet
-        least = fleet.min_power_kw if floor and self.problem.enforce_min_power else None
-        taken = settle(curve or self.curve, fleet.start_soc_pct / 100, ceiling_kw, floor_kw=least)
-        missing: FloatArray = np.maximum(fleet.need_kwh - taken.sum(axis=1) * self.problem.slot_hours, 0.0)
-        return missing
 
 
 def explain(problem: Problem, plan: Plan, scope: Scope) -> tuple[Reason | None, ...]:
     """Return a reason for every vehicle that is short by more than rounding, and None for all others."""
-    rows = np.flatnonzero(plan.shortfall_kwh > SHORT_KWH)
+    short = ShortVehicles.of(problem, plan, scope)
     reasons: list[Reason | None] = [None] * problem.fleet.size
-    if not len(rows):
+    if not len(short.rows):
         return tuple(reasons)
-    part = problem.with_fleet(rows)
-    inside = Scope(scope.ceiling_kw[rows], scope.group[rows])
-    case = _Case(part, problem, plan, rows, inside, charging_curve(part.fleet, problem.slot_hours))
+    in_scope = short.short_kwh(short.ceiling_kw)
+    alone = np.minimum(short.short_kwh(short.stay_kw()), in_scope)
     found: dict[int, Reason] = {}
-    for find in (_own_limits, _connector_limits, _shared_limits, _price_of_peak):
-        for place, reason in find(case).items():
+    for candidates in (
+        _by_shared_limits(short, in_scope),
+        _by_connector(short, in_scope, alone),
+        _by_vehicle(short, alone),
+        _by_price(short),
+    ):
+        for place, reason in candidates.items():
             found.setdefault(place, reason)
-    for place, row in enumerate(rows):
+    for place, row in enumerate(short.rows):
         reasons[row] = found[place]
     return tuple(reasons)
 
 
-def _own_limits(case: _Case) -> dict[int, Reason]:
-    """Explain what the vehicle could not reach even if it were alone."""
-    fleet, present = case.problem.fleet, case.problem.present()
-    full = case.curve.cap_kw[:, None]
-    alone = case.short_kwh(np.where(present, full, 0.0))
-    hopeless = np.flatnonzero(alone > SHORT_KWH)
-    if not len(hopeless):
-        return {}
-    no_floor = case.short_kwh(np.where(present, full, 0.0), floor=False)
-    stay = _missing_minutes(case)
-    untapered = replace(case.curve, slope=np.zeros_like(case.curve.slope))
-    flat = case.short_kwh(np.where(present, full, 0.0), curve=untapered)
-    reasons = {}
-    for place in hopeless:
-        kwh = case.plan.shortfall_kwh[case.rows[place]]
-        if no_floor[place] < alone[place] - SHORT_KWH:
-            least = float(fleet.min_power_kw[place])
-            text = (
-                f"{kwh:.1f} kWh short: the battery takes less than the minimum of {least:.1f} kW before it is reached"
-            )
-            reasons[int(place)] = Reason("minimum_power", round(least, 3), "kW", (), text)
-        elif np.isfinite(stay[place]):
-            text = f"{kwh:.1f} kWh short: the stay is too short; leaving {stay[place]:.0f} min later would do"
-            reasons[int(place)] = Reason("short_stay", float(stay[place]), "min", _span(case, place), text)
-        elif flat[place] < alone[place] - SHORT_KWH:
-            end = 1 - float(fleet.taper_end_fraction[place])
-            text = f"{kwh:.1f} kWh short: the battery tapers to {100 * (1 - end):.0f} % of its power near the target"
-            reasons[int(place)] = Reason("taper", round(end, 4), "fraction", _span(case, place), text)
-        else:
-            more = float(alone[place] / max(case.problem.slot_hours, present[place].sum() * case.problem.slot_hours))
-            text = f"{kwh:.1f} kWh short: the vehicle takes {case.curve.cap_kw[place]:.1f} kW at most"
-            reasons[int(place)] = Reason("vehicle_limit", round(more + 0.05, 2), "kW", _span(case, place), text)
-    return reasons
-
-
-def _missing_minutes(case: _Case) -> FloatArray:
-    """Return by how many minutes each vehicle would have to leave later to reach its target; infinite if never."""
-    fleet, curve = case.problem.fleet, case.curve
-    least = fleet.min_power_kw if case.problem.enforce_min_power else np.zeros(fleet.size)
-    soc, slots = fleet.start_soc_pct / 100, np.zeros(fleet.size)
-    is_short = np.ones(fleet.size, dtype=np.bool_)
-    for _ in range(2 * case.problem.slots):
-        power = curve.limit_kw(soc)
-        soc = np.where(is_short & (power >= least), soc + curve.gain * power, soc)
-        slots += is_short
-        is_short = soc < fleet.required_soc_pct / 100 - 1e-9
-    here = np.clip(np.minimum(fleet.departure_slot, case.problem.slots) - fleet.arrival_slot, 0, None)
-    missing: FloatArray = np.where(is_short, np.inf, (slots - here) * case.problem.slot_minutes)
-    return missing
-
-
-def _connector_limits(case: _Case) -> dict[int, Reason]:
-    """Explain what the vehicle could not reach on the connector that it has, if it has one."""
-    if case.problem.connectors is None:
-        return {}
-    top = {item.index: item.max_kw for item in case.problem.connectors.items}
-    lacking = np.flatnonzero(case.short_kwh(case.scope.ceiling_kw) > SHORT_KWH)
-    stronger = case.short_kwh(np.where(case.scope.ceiling_kw > 0, case.curve.cap_kw[:, None], 0.0))
-    reasons = {}
-    for place in lacking:
-        index = int(case.plan.assignment.connector[case.rows[place]])
-        kwh = case.plan.shortfall_kwh[case.rows[place]]
-        kind = "dc" if case.problem.fleet.is_dc[place] else "ac"
-        if index != NO_CONNECTOR and stronger[place] <= SHORT_KWH:
-            more = float(case.curve.cap_kw[place] - top[index])
-            text = f"{kwh:.1f} kWh short: its connector gives {top[index]:.1f} kW; {more:.1f} kW more would do"
-            reasons[int(place)] = Reason("connector_limit", round(more, 3), "kW", _span(case, place), text)
-        else:
-            how = "no connector was free" if index == NO_CONNECTOR else "its connector is shared"
-            text = f"{kwh:.1f} kWh short: {how}; one more {kind} connector would help"
-            reasons[int(place)] = Reason("no_connector", 1.0, "connectors", _span(case, place), text)
-    return reasons
-
-
-def _shared_limits(case: _Case) -> dict[int, Reason]:
-    """Explain by the limits that vehicles share, first their group's, then the site's."""
-    problem, plan = case.whole, case.plan
-    imported = measure(problem, plan.power_kw, plan.battery_kw).import_kw
-    site_room = problem.grid_limit_kw - imported
+def _by_shared_limits(short: ShortVehicles, in_scope_kwh: FloatArray) -> dict[int, Reason]:
+    """Explain by a limit that leaves the vehicle with less than it could take, its group's first."""
+    problem, plan = short.whole, short.plan
+    loses = short.missing_kwh > in_scope_kwh + SHORT_KWH
     reasons: dict[int, Reason] = {}
     for row, group in enumerate(problem.groups):
-        members = np.flatnonzero(case.scope.group == row)
-        drawn = plan.power_kw[plan_members(case, row)].sum(axis=0)
-        blocked = _blocked(case, group.limit_kw - drawn)
-        blocked[case.scope.group != row] = False
-        reasons |= _limit_reasons(case, members, blocked, "group_limit", f"group {group.group_id}")
-    everyone = np.array([place for place in range(len(case.rows)) if place not in reasons], dtype=np.int64)
-    return reasons | _limit_reasons(case, everyone, _blocked(case, site_room), "site_limit", "the site limit")
+        room = group.limit_kw - plan.power_kw[_members(problem, plan, group.group_id)].sum(axis=0)
+        blocked = _blocked(short, room) & (loses & (short.group == row))[:, None]
+        reasons |= _limit_reasons(short, blocked, in_scope_kwh, code="group_limit", what=f"group {group.group_id}")
+    room = problem.grid_limit_kw - measure(problem, plan.power_kw, plan.battery_kw).import_kw
+    loses[list(reasons)] = False
+    blocked = _blocked(short, room) & loses[:, None]
+    return reasons | _limit_reasons(short, blocked, in_scope_kwh, code="site_limit", what="the site limit")
 
 
-def plan_members(case: _Case, row: int) -> IntArray:
-    """Return the rows of the plan whose connector belongs to a group of the problem."""
-    assert case.whole.connectors is not None
-    name = case.whole.groups[row].group_id
-    indices = [item.index for item in case.whole.connectors.items if item.group_id == name]
-    return np.flatnonzero(np.isin(case.plan.assignment.connector, indices))
+def _members(problem: Problem, plan: Plan, group_id: str) -> IntArray:
+    assert problem.connectors is not None
+    indices = [item.index for item in problem.connectors.items if item.group_id == group_id]
+    return np.flatnonzero(np.isin(plan.assignment.connector, indices))
 
 
-def _blocked(case: _Case, room_kw: FloatArray) -> BoolArray:
+def _blocked(short: ShortVehicles, room_kw: FloatArray) -> BoolArray:
     """Say in which slots a vehicle could take more but finds no room, [n, T]."""
-    power = case.plan.power_kw[case.rows]
-    wanted = np.full(len(case.rows), HEADROOM_KW)
-    if case.problem.enforce_min_power:
-        wanted = np.maximum(case.problem.fleet.min_power_kw, HEADROOM_KW)
-    least = np.where(power > HEADROOM_KW, HEADROOM_KW, wanted[:, None])
-    blocked: BoolArray = (case.scope.ceiling_kw > power + HEADROOM_KW) & (room_kw < least)
+    wanted = np.where(short.power_kw > HEADROOM_KW, HEADROOM_KW, np.maximum(short.least_kw, HEADROOM_KW)[:, None])
+    blocked: BoolArray = (short.ceiling_kw > short.power_kw + HEADROOM_KW) & (room_kw < wanted)
     return blocked
 
 
-def _limit_reasons(case: _Case, places: IntArray, blocked: BoolArray, code: str, what: str) -> dict[int, Reason]:
-    places = places[blocked[places].any(axis=1)] if len(places) else places
+def _limit_reasons(
+    short: ShortVehicles, blocked: BoolArray, in_scope_kwh: FloatArray, *, code: str, what: str
+) -> dict[int, Reason]:
+    places = np.flatnonzero(blocked.any(axis=1))
     if not len(places):
         return {}
-    own_kw = _extra_power(case, blocked)
-    # Raising the limit by the sum of what each needs leaves nobody short: there is room for all of it at once.
+    own_kw = _extra_power(short, blocked, in_scope_kwh)
+    # With the sum of what each needs, wherever anybody is blocked, there is room for all of it at once. Less could go
+    # to another vehicle that is short, and help nobody by name.
     needed = np.where(blocked[places], own_kw[places, None], 0.0).sum(axis=0)
-    together = float(np.ceil(needed.max() * 100) / 100)
+    together = _up(float(needed.max()))
+    slots = tuple(np.flatnonzero(blocked.any(axis=0)).tolist())
     reasons = {}
-    for place in places:
-        kwh = case.plan.shortfall_kwh[case.rows[place]]
-        slots = tuple(np.flatnonzero(blocked[place]).tolist())
-        outranked = _outranked(case, place, blocked[place])
-        text = f"{kwh:.1f} kWh short: {what} binds {_clock(case, slots)}; {own_kw[place]:.1f} kW more for it would do"
-        if not case.problem.fleet.is_dispatchable[place]:
-            reasons[int(place)] = Reason(
-                "not_dispatchable", 1.0, "rank", slots, f"{text}; planned last, not dispatchable"
-            )
+    for place in places.tolist():
+        clock = _clock(short.whole, np.flatnonzero(blocked[place]))
+        text = f"{what} binds {clock}; {own_kw[place]:.1f} kW more for this vehicle would do"
+        outranked = _outranked(short, place, blocked[place])
+        if not short.part.fleet.is_dispatchable[place]:
+            reasons[place] = _reason(short, place, "not_dispatchable", (1.0, "rank"), f"planned last; {text}", slots)
         elif outranked > 0:
-            reasons[int(place)] = Reason("priority", outranked, "priority", slots, f"{text}; others have priority")
+            reasons[place] = _reason(short, place, "priority", (outranked, "priority"), f"outranked; {text}", slots)
         else:
-            reasons[int(place)] = Reason(
-                code, together, "kW", slots, f"{text}, {together:.1f} kW for all that are short"
-            )
+            text += f", {together:.1f} kW for all that are short"
+            reasons[place] = _reason(short, place, code, (together, "kW"), text, slots)
     return reasons
 
 
-def _outranked(case: _Case, place: int, blocked: BoolArray) -> float:
+def _extra_power(short: ShortVehicles, blocked: BoolArray, in_scope_kwh: FloatArray) -> FloatArray:
+    """Return the least constant power on top of the plan, in blocked slots, that leaves only what nothing helps."""
+    planned = short.power_kw
+
+    def is_enough(more_kw: FloatArray) -> BoolArray:
+        wanted = np.minimum(planned + np.where(blocked, more_kw[:, None], 0.0), short.ceiling_kw)
+        enough: BoolArray = short.short_kwh(wanted) <= in_scope_kwh + SHORT_KWH / 2
+        return enough
+
+    return short.least_that(short.ceiling_kw.max(axis=1), is_enough)
+
+
+def _outranked(short: ShortVehicles, place: int, blocked: BoolArray) -> float:
     """Return by how much a vehicle that charges while this one waits outranks it; 0 if none does."""
-    drawing = (case.plan.power_kw[:, blocked] > HEADROOM_KW).any(axis=1)
-    above = case.whole.fleet.priority[drawing] - case.problem.fleet.priority[place]
+    drawing = (short.plan.power_kw[:, blocked] > HEADROOM_KW).any(axis=1)
+    above = short.whole.fleet.priority[drawing] - short.part.fleet.priority[place]
     most = float(above.max(initial=0.0))
+    # A little more than equal, so that the tie is won.
     return most * 1.01 if most > 0 else 0.0
 
 
-def _extra_power(case: _Case, blocked: BoolArray) -> FloatArray:
-    """Return the least constant power on top of the plan, in the blocked slots, that meets each target, [n]."""
-    planned = case.plan.power_kw[case.rows]
-    low: FloatArray = np.zeros(len(case.rows))
-    high: FloatArray = case.scope.ceiling_kw.max(axis=1)
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        wanted = np.minimum(planned + np.where(blocked, middle[:, None], 0.0), case.scope.ceiling_kw)
-        is_enough = case.short_kwh(wanted) <= SHORT_KWH / 2
-        low, high = np.where(is_enough, low, middle), np.where(is_enough, middle, high)
-    return high
-
-
-def _price_of_peak(case: _Case) -> dict[int, Reason]:
-    """Explain by the demand charge where there was room, but at a price above that of the shortfall."""
+def _by_connector(short: ShortVehicles, in_scope_kwh: FloatArray, alone_kwh: FloatArray) -> dict[int, Reason]:
+    """Explain what the vehicle could not reach on the connector that it has, if it has one."""
+    if short.whole.connectors is None:
+        return {}
+    top = {item.index: item.max_kw for item in short.whole.connectors.items}
+    stronger = short.short_kwh(np.where(short.ceiling_kw > 0, short.curve.cap_kw[:, None], 0.0))
     reasons = {}
-    for place in range(len(case.rows)):
-        kwh = float(case.plan.shortfall_kwh[case.rows[place]])
-        hours = max(1, int((case.scope.ceiling_kw[place] > 0).sum())) * case.problem.slot_hours
-        more = round(kwh / hours + 0.05, 2)
-        if case.problem.enforce_min_power and not case.problem.demand_charges:
-            least = float(case.problem.fleet.min_power_kw[place])
-            text = f"{kwh:.1f} kWh short: no slot was left in which {least:.1f} kW or more fit"
-            reasons[place] = Reason("minimum_power", round(least, 3), "kW", (), text)
+    for place in np.flatnonzero(in_scope_kwh > alone_kwh + SHORT_KWH).tolist():
+        index = int(short.plan.assignment.connector[short.rows[place]])
+        kind = "dc" if short.part.fleet.is_dc[place] else "ac"
+        if index != NO_CONNECTOR and stronger[place] <= alone_kwh[place] + SHORT_KWH:
+            more = _up(float(short.curve.cap_kw[place] - top[index]))
+            text = f"its connector gives {top[index]:.1f} kW; {more:.1f} kW more would do"
+            reasons[place] = _reason(short, place, "connector_limit", (more, "kW"), text)
         else:
-            text = f"{kwh:.1f} kWh short: a higher peak would cost more than the shortfall; {more:.1f} kW would do"
-            reasons[place] = Reason("demand_charge", more, "kW", _span(case, place), text)
+            how = "no connector was free" if index == NO_CONNECTOR else "it shares its connector"
+            text = f"{how}; one more {kind} connector would help"
+            reasons[place] = _reason(short, place, "no_connector", (1.0, "connectors"), text)
     return reasons
 
 
-def _span(case: _Case, place: int | np.integer) -> tuple[int, ...]:
-    return tuple(np.flatnonzero(case.problem.present()[place]).tolist())
+def _by_vehicle(short: ShortVehicles, alone_kwh: FloatArray) -> dict[int, Reason]:
+    """Explain what the vehicle could not reach even if it were alone, by the first thing that would help."""
+    fleet = short.part.fleet
+    no_floor = short.short_kwh(short.stay_kw(), least_kw=np.zeros(fleet.size))
+    slots = short.missing_slots()
+    later = fleet.departure_slot + np.where(np.isfinite(slots), slots, 0).astype(np.int64)
+    longer = short.short_kwh(short.stay_kw(departure=later))
+    most_kw = 16 * short.curve.cap_kw
+    more_kw = short.least_that(most_kw, lambda more: _reaches(short, more))
+    faster = short.short_kwh(short.stay_kw(short.with_more_power(more_kw)), curve=short.with_more_power(more_kw))
+    untapered = short.short_kwh(short.stay_kw(), curve=short.without_taper())
+    reasons = {}
+    for place in np.flatnonzero(alone_kwh > SHORT_KWH).tolist():
+        helps = alone_kwh[place] - SHORT_KWH / 2
+        least, end = float(fleet.min_power_kw[place]), float(fleet.taper_end_fraction[place])
+        if no_floor[place] < helps:
+            text = f"near its target the battery takes less than the minimum of {least:.2f} kW"
+            reasons[place] = _reason(short, place, "minimum_power", (least, "kW"), text)
+        elif longer[place] < helps or not fleet.departure_slot[place] > fleet.arrival_slot[place]:
+            minutes = float(slots[place] * short.whole.slot_minutes)
+            text = f"the stay is too short; leaving {minutes:.0f} min later would do"
+            reasons[place] = _reason(short, place, "short_stay", (minutes, "min"), text)
+        elif untapered[place] <= SHORT_KWH or not np.isfinite(slots[place]):
+            text = f"the battery tapers to {100 * end:.0f} % of its power near the target"
+            reasons[place] = _reason(short, place, "taper", (1 - end, "fraction"), text)
+        else:
+            text = f"the vehicle takes {short.curve.cap_kw[place]:.1f} kW at most; {more_kw[place]:.1f} kW more would "
+            text += "do" if faster[place] <= SHORT_KWH else "help"
+            reasons[place] = _reason(short, place, "vehicle_limit", (_up(float(more_kw[place])), "kW"), text)
+    return reasons
 
 
-def _clock(case: _Case, slots: tuple[int, ...]) -> str:
-    starts = slot_starts(case.problem.start_at, case.problem.slots + 1, slot_minutes=case.problem.slot_minutes)
+def _reaches(short: ShortVehicles, more_kw: FloatArray) -> BoolArray:
+    curve = short.with_more_power(more_kw)
+    reached: BoolArray = short.short_kwh(short.stay_kw(curve), curve=curve) <= SHORT_KWH / 2
+    return reached
+
+
+def _by_price(short: ShortVehicles) -> dict[int, Reason]:
+    """Explain where there was room: a peak dearer than the shortfall, or room too small for the minimum power."""
+    reasons = {}
+    for place, kwh in enumerate(short.missing_kwh.tolist()):
+        least = float(short.least_kw[place])
+        if least > 0 and not short.whole.demand_charges:
+            text = f"no slot was left in which {least:.2f} kW or more fit"
+            reasons[place] = _reason(short, place, "minimum_power", (least, "kW"), text)
+            continue
+        slots = max(1, int((short.ceiling_kw[place] > 0).sum()))
+        more = _up(kwh / (slots * short.whole.slot_hours))
+        text = f"a higher peak would cost more than the shortfall; {more:.2f} kW of it would do"
+        reasons[place] = _reason(short, place, "demand_charge", (more, "kW"), text)
+    return reasons
+
+
+def _reason(
+    short: ShortVehicles,
+    place: int,
+    code: str,
+    amount: tuple[float, str],
+    text: str,
+    slots: tuple[int, ...] | None = None,
+) -> Reason:
+    value, unit = amount
+    stay = np.flatnonzero(short.part.present()[place]).tolist() if slots is None else slots
+    return Reason(code, round(value, 4), unit, tuple(stay), f"{short.missing_kwh[place]:.1f} kWh short: {text}")
+
+
+def _up(value: float) -> float:
+    """Round up to a hundredth, so that what is said to be enough is."""
+    return float(np.ceil(value * 100 + 1e-6) / 100)
+
+
+def _clock(problem: Problem, slots: IntArray) -> str:
+    starts = slot_starts(problem.start_at, problem.slots + 1, slot_minutes=problem.slot_minutes)
     return f"between {starts[slots[0]]:%H:%M} and {starts[slots[-1] + 1]:%H:%M} UTC"

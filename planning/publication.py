@@ -15,9 +15,8 @@ import numpy as np
 from core.publication import ConnectorPlan, GroupLimit, LimitPeriod, Publication
 from core.time_grid import slot_starts
 from planning.model import SHORT_KWH, BoolArray, FloatArray, IntArray, Plan, Problem
-from planning.site_state import ConnectorState, SiteState
+from planning.site_state import POWER_STEP_KW, ConnectorState, SiteState
 
-STEP_KW = 0.1
 ROUNDING_KW = 1e-6
 
 
@@ -117,14 +116,14 @@ def _published(power_kw: FloatArray, connector: ConnectorState) -> FloatArray:
         published[slot] = _snap(_floor(np.array([wanted])), connector.min_kw)[0]
         carried = max(0.0, power + carried - published[slot])
         # A slot that had to be dropped is not made up for: the limit is not ours to raise.
-        carried = min(carried, STEP_KW)
+        carried = min(carried, POWER_STEP_KW)
     return published
 
 
 def _floor(power_kw: FloatArray) -> FloatArray:
     # The small addend keeps 11.1, which is 11.099999999999999, from becoming 11.0.
-    tenths = np.floor(power_kw / STEP_KW + ROUNDING_KW)
-    floored: FloatArray = np.maximum(np.round(tenths * STEP_KW, 1), 0.0)
+    tenths = np.floor(power_kw / POWER_STEP_KW + ROUNDING_KW)
+    floored: FloatArray = np.maximum(np.round(tenths * POWER_STEP_KW, 1), 0.0)
     return floored
 
 

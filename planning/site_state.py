@@ -5,6 +5,7 @@ Whoever gathers it (orchestration) fills these in; nothing here reads landing, f
 
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from planning.requirements import Requirement
 
 ConnectorKey = tuple[str, int]
 CurrentType = Literal["ac", "dc"]
+POWER_STEP_KW = 0.1  # the resolution of published powers
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,14 @@ class ConnectorState:
         return self.station_id, self.connector_id
 
     @property
+    def published_min_kw(self) -> float:
+        """The least power above zero that can be published: the minimum rounded up, as powers are rounded down."""
+        return round(ceil(round(self.min_kw / POWER_STEP_KW, 6)) * POWER_STEP_KW, 1)
+
+    @property
     def guest_kw(self) -> float:
-        """What a transaction without a known vehicle is given."""
-        return max(self.fallback_kw, self.min_kw)
+        """What a transaction without a known vehicle is given: the site's default, and never nothing."""
+        return max(self.fallback_kw, self.published_min_kw)
 
 
 @dataclass(frozen=True, slots=True)

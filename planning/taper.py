@@ -35,7 +35,7 @@ class ChargingCurve:
     @property
     def switch_soc(self) -> FloatArray:
         """SoC at the end of a slot up to which the taper leaves the cap alone, [N]."""
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             above = np.where(self.slope > 0, (1 - self.cap_kw / self.taper_kw) / self.slope, np.inf)
         return self.knee + above
 

@@ -76,7 +76,7 @@ def test_solve_always_makes_a_valid_plan(
     assert violations(problem, plan) == []
     if not minimum:
         assert plan.solver.lower_bound is not None
-        assert plan.cost.total <= plan.solver.lower_bound + 0.01
+        assert plan.cost.total <= plan.solver.lower_bound + 0.01 + 1e-5 * plan.cost.total
 
 
 @given(FLEET, PRICES, st.floats(12, 40), st.floats(0, 20))

@@ -1,0 +1,89 @@
+"""Gap and time of the planner against HiGHS on the public benchmark: ``python -m benchmarks.planner``.
+
+Prints, per variant and size, the EV-attributable cost above the optimum of the relaxation, the time, and the time of
+the faster of simplex and interior point on the same linear programme, all measured in one run on one machine.
+"""
+
+import argparse
+import importlib.util
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from planning.solve import plan_document
+
+BENCH = Path(__file__).resolve().parents[2] / "shared" / "planbench"
+VARIANTS = ("base", "late", "solar", "tight", "minpower", "connectors")
+HEADER = (
+    f"{'variant':<11}{'N':>6}{'seed':>5}{'gap %':>9}{'bound %':>9}{'short':>8}{'ours s':>9}{'HiGHS s':>9}{'ratio':>7}"
+)
+
+
+def load(name: str) -> ModuleType:
+    """Return a script of the benchmark as a module."""
+    spec = importlib.util.spec_from_file_location(name, BENCH / f"{name}.py")
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(f"{BENCH}/{name}.py: the benchmark lies beside the repository")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def reference(problem: dict[str, Any], limit_s: float) -> tuple[dict[str, Any], float]:
+    """Return the reference's optimum and the seconds of the faster solver."""
+    solve = load("reference").solve
+    runs = [solve(problem, with_vehicles=True, solver=solver, limit_s=limit_s) for solver in ("ipm", "simplex")]
+    solved = [run for run in runs if run["status"] == "Optimal"]
+    best = min(solved, key=lambda run: float(run["seconds"]))
+    return best, float(best["seconds"])
+
+
+def measure(variant: str, vehicles: int, seed: int, limit_s: float) -> str:
+    """Return one line of the table.
+
+    Raises:
+        RuntimeError: the checker found a violation; no figure of an invalid plan is worth printing.
+    """
+    raw = json.dumps(load("generate").generate(vehicles, seed, variant)).encode()
+    problem = json.loads(raw)
+    begin = time.perf_counter()
+    plan = plan_document(raw)
+    ours_s = time.perf_counter() - begin
+    violations, figures = load("check").check(problem, plan)
+    if violations:
+        raise RuntimeError(f"{variant}, {vehicles} vehicles, seed {seed}: {violations}")
+    best, highs_s = reference(problem, limit_s)
+    without = load("reference").solve(problem, with_vehicles=False)["total"]
+    attributable = best["total"] - without
+    gap, bound = figures["total"] - best["total"], best["total"] - (plan["solver"]["lower_bound"] or float("nan"))
+    return (
+        f"{variant:<11}{vehicles:>6}{seed:>5}{100 * gap / attributable:>9.4f}{100 * bound / attributable:>9.4f}"
+        f"{figures['shortfall_kwh'] - best['shortfall_kwh']:>8.2f}{ours_s:>9.3f}{highs_s:>9.3f}{highs_s / ours_s:>7.1f}"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table; ``short`` is kWh missing beyond the optimum's, ``ratio`` how many times faster we are."""
+    cli = argparse.ArgumentParser(description=__doc__)
+    cli.add_argument("--vehicles", type=int, nargs="+", default=[100, 500])
+    cli.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS)
+    cli.add_argument("--seeds", type=int, nargs="+", default=[101])
+    cli.add_argument("--limit-s", type=float, default=300.0, help="give HiGHS up after so many seconds")
+    chosen = cli.parse_args(arguments)
+    if not BENCH.is_dir():
+        sys.stderr.write("the planning benchmark is not beside the repository (../shared/planbench)\n")
+        return 1
+    print(HEADER)
+    for variant in chosen.variants:
+        for vehicles in chosen.vehicles:
+            for seed in chosen.seeds:
+                print(measure(variant, vehicles, seed, chosen.limit_s), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
