@@ -66,16 +66,20 @@ def check_references(folder: Folder) -> Mistakes:
 
 def check_home_bays(folder: Folder) -> Mistakes:
     """A vehicle's bay is a connector of its own site."""
-    sites = {(one.station_id, one.connector_id): one.site_id for one in folder.connectors.entries}
+    places = {(one.station_id, one.connector_id): one.site_id for one in folder.connectors.entries}
     for located in folder.vehicles.located:
         vehicle = located.entry
-        if vehicle.home_station_id is None or vehicle.home_station_id not in folder.connectors.names:
-            if vehicle.home_station_id is not None:
-                yield _unknown(located, "home_station_id", "station", sorted(folder.connectors.names))
+        if vehicle.home_station_id is None:
             continue
-        bay = (vehicle.home_station_id, vehicle.home_connector_id or 0)
-        if sites and sites.get(bay) != vehicle.site_id:
-            problem = f"connector {bay[1]} of station {bay[0]} is no connector of site {vehicle.site_id}"
+        if vehicle.home_station_id not in folder.connectors.names:
+            yield _unknown(located, "home_station_id", "station", sorted(folder.connectors.names))
+            continue
+        place = places.get((vehicle.home_station_id, vehicle.home_connector_id or 0))
+        # A connector or site that is wrong itself is told elsewhere, once.
+        is_elsewhere = place != vehicle.site_id and {place, vehicle.site_id} <= folder.sites.names
+        if is_elsewhere or (place is None and not folder.connectors.mistakes):
+            bay = f"connector {vehicle.home_connector_id} of station {vehicle.home_station_id}"
+            problem = f"{bay} is no connector of site {vehicle.site_id}"
             yield located.raw.mistake(("home_connector_id",), problem, "Name a bay of the vehicle's own site")
 
 

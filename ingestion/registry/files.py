@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 import yaml
@@ -16,6 +16,7 @@ import yaml
 from ingestion.registry.mistakes import Mistake
 
 KeyPath = tuple[str | int, ...]
+DEEPEST: Final = 12  # far deeper than any configuration; an alias that contains itself never ends
 
 
 class UnreadableFileError(Exception):
@@ -98,6 +99,8 @@ def _yaml_entry(path: Path, item: object, lines: Mapping[KeyPath, int], place: K
 
 def _lines(node: yaml.Node, path: KeyPath) -> Iterator[tuple[KeyPath, int]]:
     """Yield the line of every part of a YAML document; a key that is given twice is refused."""
+    if len(path) > DEEPEST:
+        raise yaml.MarkedYAMLError(problem="this is nested too deeply", problem_mark=node.start_mark)
     yield path, node.start_mark.line + 1
     if isinstance(node, yaml.SequenceNode):
         for k, item in enumerate(node.value):
