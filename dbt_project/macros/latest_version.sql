@@ -1,18 +1,15 @@
 {# Rows of the landing zone are versions. This keeps, per key and source, the version that was available last, as
-   core.landing.Landing.read does without an as_of. Full ties are broken by content, never by file order. Columns are
-   those that the model's contract declares. #}
-{% macro latest_version(relation, key) -%}
-    {%- set columns = model['columns'].keys() | list -%}
+   core.landing.Landing.read does without an as_of. Full ties are broken by content, never by file order. #}
+{% macro latest_version(relation, key, columns) -%}
     {%- set newest_first = ['available_at', 'observed_at', 'ingested_at'] -%}
-    select {{ columns | join(', ') }}
+    {%- set all_columns = key + columns + (newest_first | reject('in', key) | list) + ['source'] -%}
+    select {{ all_columns | join(', ') }}
     from (
         select
-            {{ columns | join(', ') }},
+            {{ all_columns | join(', ') }},
             row_number() over (
                 partition by {{ (key + ['source']) | join(', ') }}
-                order by
-                    {%- for column in newest_first %} {{ column }} desc,{% endfor %}
-                    {{ columns | reject('in', key + newest_first + ['source']) | join(', ') }}
+                order by {{ newest_first | join(' desc, ') }} desc{{ ', ' if columns }}{{ columns | join(', ') }}
             ) as version_rank
         from {{ relation }}
     ) as versions

@@ -35,6 +35,7 @@
     time_bucket(interval 15 minutes, {{ instant }})
 {%- endmacro %}
 
+{# Minutes that two known intervals share; the four instants must not be NULL. #}
 {% macro overlap_minutes(start_a, end_a, start_b, end_b) -%}
     greatest(0, {{ minutes_between('greatest(' ~ start_a ~ ', ' ~ start_b ~ ')', 'least(' ~ end_a ~ ', ' ~ end_b ~ ')') }})
 {%- endmacro %}

@@ -56,9 +56,12 @@ select
     case when soc_kwh is not null then 'soc_change' else energy_basis end as energy_basis,
     case when soc_kwh is not null then 'telematics_estimate' else metering_point end as metering_point,
     meter_start_kwh, meter_end_kwh, peak_kw, meter_samples, soc_start_pct, soc_end_pct, token, user_id,
-    coalesce(
-        idle_min, greatest(0, {{ minutes_between('coalesce(charging_ended_at, last_flow_at)', 'ended_at') }})
-    ) as idle_min,
+    -- A flow that is said to end after the unplugging leaves no idle time; GREATEST alone would make 0 of an unknown.
+    case
+        when idle_min is not null then idle_min
+        when coalesce(charging_ended_at, last_flow_at) is not null and ended_at is not null
+            then greatest(0, {{ minutes_between('coalesce(charging_ended_at, last_flow_at)', 'ended_at') }})
+    end as idle_min,
     case
         when idle_min is not null then 'source'
         when charging_ended_at is not null and ended_at is not null then 'charging_end'

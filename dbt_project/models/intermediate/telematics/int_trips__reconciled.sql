@@ -10,8 +10,9 @@ with provider_trips as (
 
 odometer_trips as (
     select
-        vehicle_id, source, started_at, ended_at, distance_km, energy_kwh, soc_start_pct, soc_end_pct, start_site_id,
-        end_site_id, cast(null as {{ dbt.type_string() }}) as route_id, 'odometer' as trip_basis, 2 as basis_rank
+        vehicle_id, source, started_at, ended_at, distance_km, energy_kwh, cast(null as double) as soc_start_pct,
+        cast(null as double) as soc_end_pct, start_site_id, end_site_id,
+        cast(null as {{ dbt.type_string() }}) as route_id, 'odometer' as trip_basis, 2 as basis_rank
     from {{ ref('int_snapshot_trips__derived') }}
 ),
 

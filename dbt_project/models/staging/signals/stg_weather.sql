@@ -1,1 +1,7 @@
-{{ latest_version(source('raw', 'weather'), key=['place_id', 'start_at', 'issued_at']) }}
+{{ latest_version(
+    source('raw', 'weather'),
+    key=['place_id', 'start_at', 'issued_at'],
+    columns=[
+        'end_at', 'temperature_c',
+    ],
+) }}

@@ -1,1 +1,7 @@
-{{ latest_version(source('raw', 'vehicle_position'), key=['vehicle_id', 'observed_at']) }}
+{{ latest_version(
+    source('raw', 'vehicle_position'),
+    key=['vehicle_id', 'observed_at'],
+    columns=[
+        'latitude', 'longitude',
+    ],
+) }}
