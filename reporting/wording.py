@@ -15,7 +15,7 @@ NOT_KNOWN = "\N{EN DASH}"
 STATE_NAMES = {
     State.NOT_PLUGGED: ("✖", "Not plugged in"),
     State.SHORT: ("▼", "Short"),
-    State.UNKNOWN: ("?", "SoC unknown"),
+    State.UNKNOWN: ("?", "Unknown"),
     State.CHARGING: ("▲", "Charging"),
     State.DUE_BACK: ("→", "Due back"),
     State.READY: ("✔", "Ready"),
@@ -90,9 +90,15 @@ def _ready_word(lines: tuple[DepartureLine, ...]) -> str:
 
 def problem_text(line: DepartureLine, view: OperationsView) -> str:
     """Return a clause such as ``not ready: plugged in at 23:40, 12 kWh short; tell the dispatcher``."""
-    verb = "" if line.judgement.state.is_ok else "was not ready: " if line.is_gone else "not ready: "
     action = action_text(line)
-    return verb + cause_text(line, view) + (f"; {action}" if action else "")
+    return _verdict_text(line) + cause_text(line, view) + (f"; {action}" if action else "")
+
+
+def _verdict_text(line: DepartureLine) -> str:
+    if line.judgement.state.is_ok:
+        return ""
+    verdict = "not known to be ready: " if line.judgement.state is State.UNKNOWN else "not ready: "
+    return f"was {verdict}" if line.is_gone else verdict
 
 
 def cause_text(line: DepartureLine, view: OperationsView) -> str:

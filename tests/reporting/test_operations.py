@@ -41,7 +41,9 @@ def test_the_page_says_who_is_not_ready_and_why(view: OperationsView) -> None:
     assert "3 of 6 ready or on course" in text
     assert "bus-03 not ready: plugged in at 00:40, 11 kWh short; tell the dispatcher" in text
     assert "bus-04 not ready: at the depot since 19:00, not plugged in, 44 kWh short; plug it in" in text
-    assert "bus-05 not ready: last SoC report 2 days old, it may have moved since; read its dashboard" in text
+    assert (
+        "bus-05 not known to be ready: last SoC report 2 days old, it may have moved since; read its dashboard" in text
+    )
 
 
 def test_the_page_holds_every_part(view: OperationsView) -> None:
