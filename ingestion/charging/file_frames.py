@@ -17,6 +17,9 @@ from ingestion.registry.registry import Registry
 PAGE_BYTES: Final = 4 << 20
 SUFFIX: Final = ".jsonl"
 
+Piece = tuple[str, bytes, JsonObject]
+"""File name, whole lines, and the cursor behind them."""
+
 
 def fetch(client: SourceClient, source: Source, cursor: JsonObject | None, *, as_of: datetime) -> Iterator[Page]:  # noqa: ARG001 - files need no client
     """Yield pages of complete lines after the cursor ``{"file", "offset"}``, up to ``as_of``.
@@ -27,23 +30,46 @@ def fetch(client: SourceClient, source: Source, cursor: JsonObject | None, *, as
     if source.path is None or not source.path.exists():
         raise FileNotFoundError(f"{source.source_id}: {source.path} is no file or folder; correct path of this source")
     state: JsonObject = cursor or {"file": "", "offset": 0}
-    for path in _files(source.path):
-        if path.name < state["file"]:
-            continue
-        offset = state["offset"] if path.name == state["file"] else 0
-        for body in _chunks(path, offset):
-            offset += len(body)
-            after: JsonObject = {"file": path.name, "offset": offset}
-            page = page_of(body, name=path.name, cursor=after, before=state, as_of=as_of)
-            yield page
-            if page.later is not None:
-                return
-            state = after
+    for name, body, after in _bundles(_pieces(source.path, state)):
+        page = page_of(body, name=name, cursor=after, before=state, as_of=as_of)
+        yield page
+        if page.later is not None:
+            return
+        state = after
 
 
 def parse(page: Page, *, source: Source, registry: Registry, carry: JsonObject) -> Parsed:  # noqa: ARG001 - the protocol's
     """Turn a page of frames into transactions, meter values and statuses."""
     return parse_page(page, registry=registry, carry=carry)
+
+
+def _pieces(folder: Path, state: JsonObject) -> Iterator[Piece]:
+    """Yield what is new of each file since the cursor."""
+    for path in _files(folder):
+        if path.name < state["file"]:
+            continue
+        offset = state["offset"] if path.name == state["file"] else 0
+        for body in _chunks(path, offset):
+            offset += len(body)
+            yield path.name, body, {"file": path.name, "offset": offset}
+
+
+def _bundles(pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """Join pieces of small files to pages worth parsing: a quiet depot writes a few kilobytes an hour."""
+    bundle: list[Piece] = []
+    for piece in pieces:
+        bundle.append(piece)
+        if sum(len(body) for _, body, _ in bundle) >= PAGE_BYTES:
+            yield _joined(bundle)
+            bundle = []
+    if bundle:
+        yield _joined(bundle)
+
+
+def _joined(bundle: list[Piece]) -> Piece:
+    (first, _, _), (last, _, after) = bundle[0], bundle[-1]
+    name = first if first == last else f"{first} to {last}"
+    return name, b"".join(body for _, body, _ in bundle), after
 
 
 def _files(path: Path) -> list[Path]:

@@ -123,7 +123,7 @@ def decode(frames: pl.DataFrame, shape: str, *, keep: Collection[str] = ()) -> p
 def query(sql: str, tables: Mapping[str, pl.DataFrame], **parameters: object) -> pl.DataFrame:
     """Run SQL over frames in a database of its own, in UTC."""
     with duckdb.connect() as database:
-        database.execute("set timezone = 'UTC'")
+        database.execute("set timezone = 'UTC'; set enable_progress_bar = false")
         for name, table in tables.items():
             database.register(name, table)
         return database.execute(sql, parameters).pl()
