@@ -7,9 +7,6 @@ equal. Nothing here imports Dagster, and nothing else may open the file.
 
 import json
 import logging
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,15 +17,30 @@ from typing import Any, Final
 import duckdb
 import polars as pl
 
-from core.files import sha256_hex, write_atomic, write_bytes_atomic, write_text_atomic
+from core.files import write_atomic, write_text_atomic
 from core.landing import Landing
 from core.locks import file_lock
 from core.pseudonyms import KEY_VARIABLE, keyed_hash
 from core.settings import Settings, secret
+from orchestration.dbt_run import BuildError, NodeResult, WarehouseError, dbt_dir, manifest_file, node_results, run_dbt
+
+__all__ = [
+    "MARTS",
+    "BuildError",
+    "BuildReport",
+    "NodeResult",
+    "PublishReport",
+    "WarehouseError",
+    "build",
+    "manifest_path",
+    "publish",
+    "query",
+    "rebuild",
+    "run_unit_tests",
+]
 
 logger = logging.getLogger(__name__)
 
-DBT_PROJECT_DIR: Final = Path(__file__).resolve().parent.parent / "dbt_project"
 MARTS: Final = "marts"
 STORAGE_VERSION: Final = "v1.2.0"
 """Clients from DuckDB 1.2 on can read the published copy."""
@@ -39,33 +51,6 @@ PSEUDONYMS: Final = frozenset({"vin", "token", "driver_id", "user_id"})
 VIN_PATTERN: Final = r"(^|[^A-Z0-9])[A-HJ-NPR-Z0-9]{17}($|[^A-Z0-9])"
 MAY_HOLD_A_VIN: Final = frozenset({"vehicle_id", "subject_id"})
 """Columns of our own identifiers, which are a VIN where somebody configured them so."""
-
-
-class WarehouseError(RuntimeError):
-    """The warehouse cannot do what it was asked; the message says why and what to do."""
-
-
-class BuildError(WarehouseError):
-    """dbt did not get through; the message names what failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class NodeResult:
-    """What became of one dbt node.
-
-    ``schema`` and ``name`` are the table's place (and the Dagster key of a model or seed); ``rows`` is NULL for tests,
-    ``failures`` for everything else.
-    """
-
-    unique_id: str
-    kind: str
-    schema: str
-    name: str
-    status: str
-    seconds: float
-    rows: int | None = None
-    failures: int | None = None
-    message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +103,19 @@ def rebuild(settings: Settings) -> BuildReport:
         BuildError: as ``build``.
     """
     with _locked(settings) as lock:
-        for path in settings.warehouse_path.parent.glob(f"{settings.warehouse_path.name}*"):
-            path.unlink()
+        for suffix in ("", ".wal"):
+            Path(f"{settings.warehouse_path}{suffix}").unlink(missing_ok=True)
         return _build(settings, lock, _build_arguments(), whole=True)
 
 
 def run_unit_tests(settings: Settings) -> BuildReport:
-    """Run the models' unit tests against the types of an already built warehouse.
+    """Run the models' unit tests, which take their types from an already built warehouse.
 
     Raises:
         BuildError: a unit test failed.
     """
     with _locked(settings) as lock:
-        return _run_dbt(settings, lock, ["test", "--select", "test_type:unit"])
+        return _run(settings, ["test", "--select", "test_type:unit"], lock=lock)
 
 
 def publish(settings: Settings) -> PublishReport:
@@ -144,13 +129,13 @@ def publish(settings: Settings) -> PublishReport:
     """
     started_s = time.monotonic()
     nodes = _mart_nodes(settings)
+    path = settings.published_path
+    rows: dict[str, int] = {}
     with _locked(settings):
         if not _good_build_marker(settings).exists():
             raise WarehouseError("the warehouse holds no finished build; build it again, then publish")
-        path = settings.published_path
         for leftover in path.parent.glob(f".{path.name}.*"):
             leftover.unlink()
-        rows: dict[str, int] = {}
         write_atomic(path, lambda temporary: rows.update(_copy_marts(settings.warehouse_path, temporary, nodes)))
     return PublishReport(path, rows, time.monotonic() - started_s)
 
@@ -175,50 +160,29 @@ def query(settings: Settings, sql: str) -> pl.DataFrame:
 
 
 def manifest_path(settings: Settings) -> Path:
-    """Return the dbt manifest of the project as it is now, parsing the project if it changed.
+    """Return the dbt manifest of the project as it is now, parsing the project if it changed since the last run.
 
-    This is what Dagster loads its assets from. The file is named after the project's content.
+    This is what Dagster loads its assets from.
 
     Raises:
         BuildError: the project does not parse.
     """
-    folder = _dbt_dir(settings) / "manifest"
-    path = folder / f"{_project_hash()}.json"
+    path = manifest_file(settings)
     if not path.exists():
-        with file_lock(folder / "parse.lock", inheritable=True) as lock:
+        with _locked(settings) as lock:
             if not path.exists():
-                _run_child(settings, lock, ["parse"], target=folder)
-                write_bytes_atomic(path, (folder / "manifest.json").read_bytes())
+                run_dbt(settings, ["parse"], lock=lock)
     return path
-
-
-def dbt_environment(settings: Settings, *, target: Path | None = None) -> dict[str, str]:
-    """Return the environment that the dbt project needs: where things are, and nothing phones home."""
-    return {
-        **os.environ,
-        "DEPOTWISE_LANDING_DIR": str(settings.landing_dir.resolve()),
-        "DEPOTWISE_WAREHOUSE_PATH": str(settings.warehouse_path.resolve()),
-        "DBT_PROJECT_DIR": str(DBT_PROJECT_DIR),
-        "DBT_PROFILES_DIR": str(DBT_PROJECT_DIR),
-        "DBT_TARGET_PATH": str((target or _dbt_dir(settings) / "target").resolve()),
-        "DBT_LOG_PATH": str((_dbt_dir(settings) / "logs").resolve()),
-        "DO_NOT_TRACK": "1",
-    }
 
 
 @contextmanager
 def _locked(settings: Settings) -> Iterator[int]:
-    lock_path = settings.warehouse_path.with_suffix(".lock")
-    with file_lock(lock_path, inheritable=True) as lock:
+    with file_lock(settings.warehouse_path.with_suffix(".lock"), inheritable=True) as lock:
         yield lock
 
 
-def _dbt_dir(settings: Settings) -> Path:
-    return settings.warehouse_path.parent / "dbt"
-
-
 def _good_build_marker(settings: Settings) -> Path:
-    return _dbt_dir(settings) / "last_build_is_good"
+    return dbt_dir(settings) / "last_build_is_good"
 
 
 def _build_arguments(*, select: str | None = None, unit_tests: bool = False) -> list[str]:
@@ -233,18 +197,16 @@ def _build(settings: Settings, lock: int, arguments: Sequence[str], *, whole: bo
     marker = _good_build_marker(settings)
     becomes_good = whole or marker.exists()
     marker.unlink(missing_ok=True)
-    report = _run_dbt(settings, lock, arguments)
+    report = _run(settings, arguments, lock=lock)
     if becomes_good:
         write_text_atomic(marker, "")
     return report
 
 
-def _run_dbt(settings: Settings, lock: int, arguments: Sequence[str]) -> BuildReport:
+def _run(settings: Settings, arguments: Sequence[str], *, lock: int) -> BuildReport:
     started_s = time.monotonic()
-    results_path = _dbt_dir(settings) / "target" / "run_results.json"
-    results_path.unlink(missing_ok=True)
-    _run_child(settings, lock, arguments, results_path=results_path)
-    nodes = _node_results(results_path, _table_rows(settings.warehouse_path))
+    run_dbt(settings, arguments, lock=lock)
+    nodes = node_results(settings, _table_rows(settings.warehouse_path))
     report = BuildReport(nodes, time.monotonic() - started_s)
     for node in report.warnings:
         logger.warning("%s: %s", node.name, node.message)
@@ -252,79 +214,10 @@ def _run_dbt(settings: Settings, lock: int, arguments: Sequence[str]) -> BuildRe
     return report
 
 
-def _run_child(
-    settings: Settings,
-    lock: int,
-    arguments: Sequence[str],
-    *,
-    target: Path | None = None,
-    results_path: Path | None = None,
-) -> None:
-    """Run dbt in a child that holds our lock while it lives and dies when we do."""
-    if not DBT_PROJECT_DIR.is_dir():
-        raise BuildError(f"{DBT_PROJECT_DIR} is missing; run from a checkout of the project, installed with `-e .`")
-    _dbt_dir(settings).mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestration.dbt_child", str(os.getpid()), "--quiet", *arguments],
-        env=dbt_environment(settings, target=target),
-        cwd=DBT_PROJECT_DIR.parent,
-        pass_fds=(lock,),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise BuildError(_failure_message(done, results_path, log=_dbt_dir(settings) / "logs" / "dbt.log"))
-
-
-def _failure_message(done: subprocess.CompletedProcess[str], results_path: Path | None, *, log: Path) -> str:
-    """Say what failed: the first nodes in words, or, when dbt did not get that far, the end of its output."""
-    failed: list[NodeResult] = []
-    if results_path is not None and results_path.exists():
-        failed = [node for node in _node_results(results_path, {}) if node.status in {"error", "fail"}]
-    if failed:
-        reasons = [f"{node.name}: {(node.message or node.status).strip()}" for node in failed[:5]]
-        more = [f"and {len(failed) - 5} more"] if len(failed) > 5 else []
-        return "\n".join([f"dbt failed on {len(failed)} nodes (log: {log})", *reasons, *more])
-    output = (done.stdout + done.stderr).strip().splitlines()[-15:]
-    return "\n".join([f"dbt ended with {done.returncode} (log: {log})", *output])
-
-
-def _node_results(results_path: Path, rows: Mapping[tuple[str, str], int]) -> tuple[NodeResult, ...]:
-    document = json.loads(results_path.read_text(encoding="utf-8"))
-    return tuple(_node_result(result, rows) for result in document["results"])
-
-
-def _node_result(result: Mapping[str, Any], rows: Mapping[tuple[str, str], int]) -> NodeResult:
-    unique_id: str = result["unique_id"]
-    kind = unique_id.split(".", maxsplit=1)[0]
-    place = (result.get("relation_name") or "").replace('"', "").split(".")
-    is_table = kind in {"model", "seed"} and len(place) == 3
-    schema, name = (place[1], place[2]) if is_table else ("", unique_id.split(".")[2])
-    return NodeResult(
-        unique_id,
-        kind,
-        schema,
-        name,
-        status=result["status"],
-        seconds=float(result["execution_time"]),
-        rows=rows.get((schema, name)) if is_table else None,
-        failures=None if is_table else result.get("failures"),
-        message=result.get("message"),
-    )
-
-
 def _table_rows(warehouse_path: Path) -> dict[tuple[str, str], int]:
     with duckdb.connect(warehouse_path, read_only=True) as connection:
         found = connection.execute("SELECT schema_name, table_name, estimated_size FROM duckdb_tables()").fetchall()
     return {(schema, table): int(size) for schema, table, size in found}
-
-
-def _project_hash() -> str:
-    files = sorted(path for path in DBT_PROJECT_DIR.rglob("*") if path.is_file())
-    content = b"".join(str(path.relative_to(DBT_PROJECT_DIR)).encode() + path.read_bytes() for path in files)
-    return sha256_hex(content)[:16]
 
 
 def _mart_nodes(settings: Settings) -> dict[str, Mapping[str, Any]]:
@@ -339,8 +232,8 @@ def _copy_marts(warehouse_path: Path, target: Path, nodes: Mapping[str, Mapping[
     """Write the marts into a new DuckDB file, hashed and commented; return the rows of each."""
     with duckdb.connect(":memory:") as connection:
         connection.create_function("keyed_hash", _hash_text, ["VARCHAR"], "VARCHAR")
-        connection.execute(f"ATTACH {_text(warehouse_path)} AS warehouse (READ_ONLY)")
-        connection.execute(f"ATTACH {_text(target)} AS published (STORAGE_VERSION '{STORAGE_VERSION}')")
+        connection.execute(f"ATTACH {_literal(warehouse_path)} AS warehouse (READ_ONLY)")
+        connection.execute(f"ATTACH {_literal(target)} AS published (STORAGE_VERSION '{STORAGE_VERSION}')")
         rows = {name: _copy_mart(connection, node) for name, node in nodes.items()}
         connection.execute("DETACH published")
     return rows
@@ -353,10 +246,10 @@ def _copy_mart(connection: duckdb.DuckDBPyConnection, node: Mapping[str, Any]) -
     _require_key(connection, source, PSEUDONYMS.intersection(columns))
     selected = ", ".join(_published_column(column) for column in columns)
     connection.execute(f"CREATE TABLE {target} AS SELECT {selected} FROM {source}")  # noqa: S608 (names of our own models)
-    connection.execute(f"COMMENT ON TABLE {target} IS {_text(node['description'])}")
+    connection.execute(f"COMMENT ON TABLE {target} IS {_literal(node['description'])}")
     for column in columns:
         description = node["columns"][column]["description"]
-        connection.execute(f'COMMENT ON COLUMN {target}."{column}" IS {_text(description)}')
+        connection.execute(f'COMMENT ON COLUMN {target}."{column}" IS {_literal(description)}')
     row = connection.execute(f"SELECT count(*) FROM {target}").fetchone()  # noqa: S608 (as above)
     return int(row[0]) if row else 0
 
@@ -381,6 +274,6 @@ def _hash_text(text: str) -> str:
     return keyed_hash(text)
 
 
-def _text(value: object) -> str:
+def _literal(value: object) -> str:
     """Write a value as an SQL text literal."""
     return "'" + str(value).replace("'", "''") + "'"

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from orchestration.cli.keys import ensure_hash_key
 from orchestration.cli.output import console, friendly, say_json
 
 
@@ -32,6 +33,7 @@ def import_files(
             console.print(f"  {name:16} {reader.title}", markup=False)
         raise typer.Exit
     settings = Settings()
+    ensure_hash_key(settings)
     landing = Landing(settings.landing_dir)
     landing.prepare()
     with friendly(UnreadableError), console.status(f"Reading {path.name}"):

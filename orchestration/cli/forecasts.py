@@ -1,5 +1,7 @@
 """``depotwise forecast …``: what a forecast would have been worth."""
 
+import os
+import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -26,8 +28,11 @@ def backtest(
     json: Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")] = False,
 ) -> None:
     """Rolling-origin backtest on raw files, in a temporary home: the model beside every baseline."""
+    from core.pseudonyms import KEY_VARIABLE
     from orchestration.steps.backtest import BACKTEST_ERRORS, backtest_files
 
+    # Nothing of a backtest outlives it, so neither needs the key of its pseudonyms.
+    os.environ.setdefault(KEY_VARIABLE, secrets.token_hex(32))
     with friendly(*BACKTEST_ERRORS), console.status(f"Backtesting {target} on {set_name}"):
         document = backtest_files(
             set_name, path, target=target, test_from=test_from, test_to=test_to, predictions=predictions

@@ -1,5 +1,7 @@
 """``depotwise run``, ``depotwise demo`` and ``depotwise ui``: what the schedules run, here and now."""
 
+import os
+import sys
 import time
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -8,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from orchestration.cli.keys import ensure_hash_key
 from orchestration.cli.output import console, friendly, say_json
 
 
@@ -48,7 +51,10 @@ def run(
     from orchestration.steps.workplace import Workplace
 
     begin = time.monotonic()
-    settings = Settings() if config is None else Settings(config=config)
+    if config is not None:
+        os.environ["DEPOTWISE_CONFIG"] = str(config)  # assets open the workplace of the environment
+    settings = Settings()
+    ensure_hash_key(settings)
     with friendly(ConfigurationError, JobFailedError, ValueError):
         instant = datetime.now(UTC) if as_of is None else parse_instant(as_of)
         workplace = Workplace(settings)
@@ -93,9 +99,6 @@ def ui(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000) -> 
 
     It has no login: put an authenticating proxy before it if others are to see it.
     """
-    import os
-    import sys
-
     from core.settings import Settings
     from orchestration.instance import prepare_instance
 

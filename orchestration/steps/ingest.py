@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from core.landing import LandingReport
-from ingestion.identity import NO_OVERRIDES, Evidence, match_sessions
+from ingestion.identity import SOURCE, match_sessions
 from ingestion.payloads import PayloadArchive
 from ingestion.registry.rows import land_registry
 from ingestion.reports import IngestReport, SourceFailure
@@ -16,8 +16,6 @@ from orchestration.steps.workplace import Workplace
 
 RECENT = timedelta(days=3)
 """Transactions that started within it are matched anew, so that late telematics can correct a first guess."""
-
-HOMES = {"vehicle_id": pl.String, "site_id": pl.String, "home_station_id": pl.String, "home_connector_id": pl.Int64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,27 +64,16 @@ def ingest_sources(workplace: Workplace, *, kinds: Sequence[str], as_of: datetim
 
 
 def match_transactions(workplace: Workplace, *, as_of: datetime) -> pl.DataFrame:
-    """Match recent transactions to vehicles with what is known now, land what is new, and return the matches."""
-    landing, registry = workplace.landing, workplace.registry
-    sites = pl.DataFrame(
-        [(connector.station_id, connector.connector_id, connector.site_id) for connector in registry.connectors],
-        schema={"station_id": pl.String, "connector_id": pl.Int64, "site_id": pl.String},
-        orient="row",
+    """Match transactions to vehicles with what is known now, land what is new, and return the matches.
+
+    Once history has been matched, only recent transactions are looked at again.
+    """
+    is_first = (
+        workplace.landing.scan("session_match").filter(pl.col("ingested_at") < as_of).limit(1).collect().is_empty()
     )
-    transactions = landing.read("charging_transaction", as_of=as_of, since=as_of - RECENT).drop("site_id", "source")
-    homes = [
-        (vehicle.vehicle_id, vehicle.site_id, vehicle.home_station_id, vehicle.home_connector_id)
-        for vehicle in registry.vehicles
-    ]
-    evidence = Evidence(
-        transactions=transactions.join(sites, on=["station_id", "connector_id"], how="inner"),
-        assignments=landing.read("assignment", as_of=as_of),
-        snapshots=landing.read("vehicle_snapshot", as_of=as_of, since=as_of - RECENT),
-        vehicles=pl.DataFrame(homes, schema=HOMES, orient="row"),
-        overrides=NO_OVERRIDES,
-    )
-    matches = match_sessions(evidence, as_of=as_of).with_columns(ingested_at=pl.lit(as_of))
-    landing.append("session_match", matches, source="identity")
+    since = None if is_first else as_of - RECENT
+    matches = match_sessions(workplace.landing, workplace.registry, as_of=as_of, since=since)
+    workplace.landing.append("session_match", matches, source=SOURCE)
     return matches
 
 
