@@ -20,7 +20,7 @@ from ocpp_bridge.config import BridgeConfig
 from ocpp_bridge.curves import Curve, lower
 from ocpp_bridge.desires import Override
 from ocpp_bridge.holdings import CLOCK_MARGIN_S, ConnectorKey, Held, Holdings
-from ocpp_bridge.lines import REFRESH_S, Change, Line, Link, needs_sending, render
+from ocpp_bridge.lines import REFRESH_S, WORTH_SENDING, Change, Line, Link, needs_sending, render
 from ocpp_bridge.outbox import Evidence, State
 from ocpp_bridge.profiles import Capabilities, Place, Slot
 from ocpp_bridge.steps import Install, Outcome, Remove, Step
@@ -279,9 +279,11 @@ class Conductor:
         now_s = as_of.timestamp()
         waited_since = self._waiting.pop(line.key, wall_s)
         place = self._place(line, link)
-        held = self._wanted(line, link, place, as_of)
+        # What was squeezed is made whole as soon as it can be, however little that brings.
+        held = self._wanted(line, link, place, as_of, worth=0.0 if line.is_squeezed else WORTH_SENDING)
         if held is not None:
             if self.holdings.fits(line.key, held, self._limits, now_s=now_s):
+                line.is_squeezed = False
                 yield Install(line.key, held)
             else:
                 self._waiting[line.key] = waited_since
@@ -294,13 +296,15 @@ class Conductor:
             if self.holdings.fits_without(line.key, slot, self._limits, now_s=now_s):
                 yield Remove(line.key, slot)
 
-    def _wanted(self, line: Line, link: Link, place: Place | None, as_of: datetime) -> Held | None:
+    def _wanted(self, line: Line, link: Link, place: Place | None, as_of: datetime, *, worth: float) -> Held | None:
         """Return the profile that must be sent to a connector, if any."""
         if line.wish is None or place is None:
             return None
         held = render(line, line.wish, place, link.capabilities, as_of=as_of)
         newest = self.holdings.newest(line.key, place.slot)
-        return held if held is not None and needs_sending(newest, held, now_s=as_of.timestamp()) else None
+        if held is None or not needs_sending(newest, held, now_s=as_of.timestamp(), worth=worth):
+            return None
+        return held
 
     def _place(self, line: Line, link: Link) -> Place | None:
         """Return the place in the station's stack to try next; close the entry when all were refused."""
@@ -324,9 +328,10 @@ class Conductor:
         whole, cache = line.wish, line.rendered
         room = self.holdings.room(key, self._limits).scaled(1 / line.proven_share)
         line.wish = replace(whole, reserved_kw=lower(whole.reserved_kw, room.map(lambda kw: max(0.0, kw))))
-        held = self._wanted(line, link, self._place(line, link), as_of)
+        held = self._wanted(line, link, self._place(line, link), as_of, worth=WORTH_SENDING)
         line.wish, line.rendered = whole, cache
         if held is not None and self.holdings.fits(key, held, self._limits, now_s=as_of.timestamp()):
+            line.is_squeezed = True
             yield self._begin(Install(key, held))
 
     def _may_squeeze(self, wall_s: float) -> bool:

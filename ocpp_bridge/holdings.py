@@ -211,23 +211,33 @@ class Holdings:
 
         A profile that raises nothing always fits, even where the limit is already exceeded.
         """
-        new = self._bound_with(key, held)
-        if exceeds(new, self.bound(key), since_s=now_s) is None:
-            return True
-        return exceeds(new, self.room(key, limits_kw), since_s=now_s) is None
+        before = self._connectors[key].slots.get(held.profile.slot, [])
+        return self._fits(key, held.profile.slot, [*before, held], limits_kw, now_s)
 
     def fits_without(
         self, key: ConnectorKey, slot: Slot, limits_kw: Mapping[str | None, Curve], *, now_s: float
     ) -> bool:
         """Say whether the invariant still holds if a slot is cleared: what it hides must fit."""
+        kept = [replace(one, is_clearing=True) for one in self._connectors[key].slots.get(slot, ())]
+        return self._fits(key, slot, kept, limits_kw, now_s)
+
+    def _fits(
+        self,
+        key: ConnectorKey,
+        slot: Slot,
+        after: list[Held],
+        limits_kw: Mapping[str | None, Curve],
+        now_s: float,
+    ) -> bool:
         connector = self._connectors[key]
-        kept = [replace(one, is_clearing=True) for one in connector.slots.get(slot, ())]
-        new = _bound(replace(connector, slots={**connector.slots, slot: kept}))
+        new = _surely(replace(connector, slots={**connector.slots, slot: after}))
+        if exceeds(new, _surely(connector), since_s=now_s) is None:
+            return True
         return exceeds(new, self.room(key, limits_kw), since_s=now_s) is None
 
     def room(self, key: ConnectorKey, limits_kw: Mapping[str | None, Curve]) -> Curve:
         """Return the most that the connector may be allowed: what it has, or what the limits leave to it."""
-        return upper(self.bound(key), self.free(key, limits_kw))
+        return upper(_surely(self._connectors[key]), self.free(key, limits_kw))
 
     def free(self, key: ConnectorKey, limits_kw: Mapping[str | None, Curve]) -> Curve:
         """Return what the limits leave to the connector beside what all others may draw; may be negative."""
@@ -238,11 +248,6 @@ class Holdings:
         return lower(*left) if left else constant(math.inf)
 
     # --- inside ----------------------------------------------------------------------------------------------------
-
-    def _bound_with(self, key: ConnectorKey, held: Held) -> Curve:
-        connector = self._connectors[key]
-        slots = {**connector.slots, held.profile.slot: [*connector.slots.get(held.profile.slot, ()), held]}
-        return _bound(replace(connector, slots=slots))
 
     def _drop(self, key: ConnectorKey, gone: _Test) -> None:
         for held in self._connectors[key].slots.values():
@@ -269,16 +274,22 @@ def _rest_kw(connector: _Connector) -> float:
     return max(held.reserved_kw.values[-1] for held in bases)
 
 
+def _surely(connector: _Connector) -> Curve:
+    """Return the bound as it is if its transaction runs on: only what is surely allowed may be called no raise."""
+    return _bound(replace(connector, sees_transaction=True))
+
+
 def _bound(connector: _Connector) -> Curve:
     """Return the highest of all that may apply: profiles until they are surely gone, the rest where none surely is."""
     rest_from_s = -math.inf
     alive: list[Curve] = []
     for slot in (Slot.TRANSACTION, Slot.DEFAULT):
+        slot_held = connector.slots.get(slot, ())
         share = connector.proven_share if slot is Slot.TRANSACTION else 1.0
-        for held in connector.slots.get(slot, ()):
-            alive.append(held.reserved_kw.scaled(share).until(held.expires_s + CLOCK_MARGIN_S, SILENT))
-            stands = held.accepted and not held.is_clearing and (slot is Slot.DEFAULT or connector.sees_transaction)
-            if stands:
-                rest_from_s = max(rest_from_s, held.expires_s - CLOCK_MARGIN_S)
+        alive += [one.reserved_kw.scaled(share).until(one.expires_s + CLOCK_MARGIN_S, SILENT) for one in slot_held]
+        applies = slot is Slot.DEFAULT or connector.sees_transaction
+        if applies and any(one.accepted and not one.is_clearing for one in slot_held):
+            # One of them is surely there, but we may not know which: the first expiry is what can be relied on.
+            rest_from_s = max(rest_from_s, min(one.expires_s for one in slot_held) - CLOCK_MARGIN_S)
     rest = constant(_rest_kw(connector))
     return upper(*alive, rest if rest_from_s == -math.inf else rest.since(rest_from_s, SILENT))

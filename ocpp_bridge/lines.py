@@ -71,6 +71,7 @@ class Line:
     last_base_refusal: str = ""
     evidence: Evidence = Evidence.NONE
     last_contradiction: str | None = None
+    is_squeezed: bool = False
     unclearable: set[Slot] = field(default_factory=set)
     rendered: tuple[object, Curve] | None = None
 
@@ -130,12 +131,12 @@ def render(line: Line, wish: Wish, place: Place, capabilities: Capabilities, *, 
     return Held(0, profile, profile.reserved_kw(wish.wiring), plan_id=wish.plan_id)
 
 
-def needs_sending(newest: Held | None, wanted: Held, *, now_s: float) -> bool:
+def needs_sending(newest: Held | None, wanted: Held, *, now_s: float, worth: float = WORTH_SENDING) -> bool:
     """Say whether a profile must be sent, given the newest one that its slot may hold.
 
     What the station holds may stay if it acknowledged it, it is of the same plan, ends with it, is nowhere above
-    what is wanted, and loses little against it in the next half hour (a long plan is compressed more coarsely far
-    ahead than it will be when that time comes).
+    what is wanted, and loses no more than ``worth`` of the energy of the next half hour against it (a long plan is
+    compressed more coarsely far ahead than it will be when that time comes).
     """
     if newest is None or not newest.accepted or not newest.is_current or newest.is_clearing:
         return True
@@ -148,7 +149,7 @@ def needs_sending(newest: Held | None, wanted: Held, *, now_s: float) -> bool:
         return True
     until_s = min(now_s + LOOK_AHEAD_S, wanted.expires_s)
     wanted_energy = _energy(wanted.reserved_kw, now_s, until_s)
-    return _energy(newest.reserved_kw, now_s, until_s) < wanted_energy * (1 - WORTH_SENDING) - 1e-6
+    return _energy(newest.reserved_kw, now_s, until_s) < wanted_energy * (1 - worth) - 1e-6
 
 
 def _energy(curve: Curve, since_s: float, until_s: float) -> float:

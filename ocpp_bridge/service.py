@@ -42,7 +42,7 @@ from ocpp_bridge.transactions import Transactions
 
 log = logging.getLogger(__name__)
 
-LOCK_WAIT_S: Final = 5.0
+LOCK_WAIT_S: Final = 2.0
 HOUSEKEEPING_S: Final = 600.0
 
 

@@ -174,17 +174,17 @@ class ChargePoint:
     async def send_raw(self, text):
         await self._socket.send(text)
 
-    async def call(self, action, payload, timeout=5.0):
-        frame = await self.call_frame(action, payload, timeout)
+    async def call(self, action, payload, seconds=5.0):
+        frame = await self.call_frame(action, payload, seconds)
         assert frame[0] == 3, frame
         return frame[2]
 
-    async def call_frame(self, action, payload, timeout=5.0):
+    async def call_frame(self, action, payload, seconds=5.0):
         message_id = f"{self.station_id}-{next(self._ids)}"
         future = asyncio.get_running_loop().create_future()
         self.answers[message_id] = future
         await self._socket.send(json.dumps([2, message_id, action, payload]))
-        return await asyncio.wait_for(future, timeout)
+        return await asyncio.wait_for(future, seconds)
 
     async def status(self, connector_id, status):
         stamp = self.now().isoformat().replace("+00:00", "Z")
