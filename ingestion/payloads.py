@@ -6,13 +6,14 @@ data with a retention of its own (``RETENTION``); the rows derived from it stay.
 """
 
 import gzip
-import io
+import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote, unquote
 
 from core.files import sha256_hex, write_bytes_atomic
 
@@ -22,7 +23,7 @@ RETENTION: Final[Mapping[str, timedelta]] = {
     "geotab": timedelta(days=14),
 }
 DEFAULT_RETENTION: Final = timedelta(days=30)
-GZIP_HEADER_BYTES: Final = 10
+HEADER: Final = b"\x1f\x8b\x08\x08" + b"\0\0\0\0" + b"\0\xff"  # gzip, deflate, with a name; no time; any system
 
 
 class DamagedPayloadError(ValueError):
@@ -93,13 +94,16 @@ def retention_of(kind: str) -> timedelta:
 
 
 def _compress(name: str, body: bytes) -> bytes:
-    """Compress so that equal input gives equal bytes: no time stamp, the page's name as the file name."""
-    buffer = io.BytesIO()
-    with gzip.GzipFile(filename=name, mode="wb", fileobj=buffer, mtime=0) as file:
-        file.write(body)
-    return buffer.getvalue()
+    """Compress so that equal input gives equal bytes: no time stamp, the page's name where gzip keeps a file's.
+
+    ``gzip`` would shorten the name (a folder, a suffix .gz), so the format is written here: RFC 1952, 12 bytes around
+    a deflate stream.
+    """
+    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    stream = deflate.compress(body) + deflate.flush()
+    return HEADER + quote(name).encode() + b"\0" + stream + struct.pack("<II", zlib.crc32(body), len(body) % 2**32)
 
 
 def _page_name(data: bytes) -> str:
-    """Return the file name in the header of a gzip file that ``_compress`` made."""
-    return data[GZIP_HEADER_BYTES : data.index(b"\0", GZIP_HEADER_BYTES)].decode("latin-1")
+    """Return the name in the header of a file that ``_compress`` made."""
+    return unquote(data[len(HEADER) : data.index(b"\0", len(HEADER))].decode())
