@@ -15,6 +15,7 @@ import polars as pl
 
 from core.landing import Landing
 from core.pseudonyms import KEY_VARIABLE
+from core.settings import MissingSecretError
 from core.units import MINIMUM_CURRENT_A, amperes_to_kw
 from ingestion.http import Policy, ProviderError, open_client
 from ingestion.providers.base import PayloadError
@@ -27,6 +28,15 @@ from ingestion.run import provider_of
 HASTY: Final = Policy(attempts=2, wait_initial_s=0.2, wait_max_s=2.0, total_s=15.0, connect_timeout_s=3.0)
 PLANNED_AHEAD: Final = timedelta(hours=36)
 TOLERANCE_KW: Final = 0.01
+OBSERVED: Final = (
+    "vehicle_snapshot",
+    "charging_transaction",
+    "meter_value",
+    "connector_status",
+    "price",
+    "weather",
+    "site_load",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +169,7 @@ def _first_page_problem(source: Source, registry: Registry, as_of: datetime) -> 
             page = next(iter(provider.fetch(client, recent, None, as_of=as_of)), None)
             if page is not None:
                 provider.parse(page, source=recent, registry=registry, carry={})
-    except (ProviderError, PayloadError, LookupError, RuntimeError) as error:
+    except (ProviderError, PayloadError, MissingSecretError) as error:
         return str(error)
     return None
 
@@ -192,17 +202,8 @@ def _stale(registry: Registry, landing: Landing, as_of: datetime) -> Iterator[Fi
 
 def _newest(landing: Landing, as_of: datetime) -> dict[str, datetime]:
     """Return each source's newest observation that was available."""
-    entities = (
-        "vehicle_snapshot",
-        "charging_transaction",
-        "meter_value",
-        "connector_status",
-        "price",
-        "weather",
-        "site_load",
-    )
     seen = pl.concat(
-        landing.scan(name).filter(pl.col("available_at") <= as_of).select("source", "observed_at") for name in entities
+        landing.scan(name).filter(pl.col("available_at") <= as_of).select("source", "observed_at") for name in OBSERVED
     )
     return dict(seen.group_by("source").agg(pl.col("observed_at").max()).collect().iter_rows())
 

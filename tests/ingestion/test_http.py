@@ -57,7 +57,7 @@ def test_what_asking_again_cannot_help_is_not_asked_again(ask, status):
 
 def test_after_all_attempts_the_error_names_source_and_status(ask):
     get, came = ask(Response("no", 503))
-    with pytest.raises(ProviderError, match="source-1: .* HTTP 503; it may recover by itself"):
+    with pytest.raises(ProviderError, match=r"source-1: .* HTTP 503; it may recover by itself"):
         get()
     assert len(came) == 3
 
@@ -78,7 +78,7 @@ def test_an_absurd_retry_after_is_capped(ask):
 def test_a_closed_port_is_a_clear_error():
     with (
         open_client("source-1", "http://127.0.0.1:9", policy=QUICK) as client,
-        pytest.raises(ProviderError, match="source-1: .* failed: ConnectError"),
+        pytest.raises(ProviderError, match=r"source-1: .* failed: ConnectError"),
     ):
         client.get("/data")
 

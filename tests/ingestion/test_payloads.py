@@ -16,11 +16,11 @@ def archive(tmp_path):
     return PayloadArchive(tmp_path / "payloads")
 
 
-@given(body=st.binary(max_size=2000), name=st.text("abcXYZ0129_-./", min_size=1, max_size=30))
+@given(body=st.binary(max_size=2000), name=st.text(max_size=30))
 def test_what_is_stored_is_read(tmp_path_factory, body, name):
     archive = PayloadArchive(tmp_path_factory.mktemp("payloads"))
     payload = archive.store("rfms", name, body, as_of=T0)
-    assert archive.read("rfms", payload.sha256)[1] == body
+    assert archive.read("rfms", payload.sha256) == (name, body)
 
 
 def test_the_place_is_source_date_and_content(archive):
@@ -44,13 +44,11 @@ def test_equal_input_gives_equal_files(archive, tmp_path):
     assert files[0] == files[1]
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda data: data[:-4], lambda data: data[:20], lambda _: b"", lambda _: b"no gzip"]
-)
-def test_a_damaged_file_is_told(archive, damage):
+@pytest.mark.parametrize("kept", [slice(-4), slice(20), slice(0), slice(5, None)])
+def test_a_damaged_file_is_told(archive, kept):
     payload = archive.store("rfms", "a", b"text" * 100, as_of=T0)
     path = next(archive.root.rglob("*.gz"))
-    path.write_bytes(damage(path.read_bytes()))
+    path.write_bytes(path.read_bytes()[kept])
     with pytest.raises(DamagedPayloadError, match="delete it"):
         archive.read("rfms", payload.sha256)
 
