@@ -74,7 +74,8 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
 def run_dbt(settings: Settings, arguments: Sequence[str], *, lock: int) -> None:
     """Run dbt in a child that holds the lock's descriptor while it lives, and dies when we do.
 
-    Afterwards the manifest is kept under its project's name, because dbt overwrites its own in place.
+    The manifest is kept under its project's name, because dbt overwrites its own in place; it is also there when the
+    project parses and a model fails.
 
     Raises:
         BuildError: dbt failed, with what failed in words.
@@ -84,7 +85,8 @@ def run_dbt(settings: Settings, arguments: Sequence[str], *, lock: int) -> None:
     manifest = manifest_file(settings)
     target = dbt_dir(settings) / "target"
     target.mkdir(parents=True, exist_ok=True)
-    (target / "run_results.json").unlink(missing_ok=True)
+    for name in ("run_results.json", "manifest.json"):
+        (target / name).unlink(missing_ok=True)
     done = subprocess.run(
         [sys.executable, "-m", "orchestration.dbt_child", str(os.getpid()), "--quiet", *arguments],
         env=dbt_environment(settings),
@@ -95,10 +97,10 @@ def run_dbt(settings: Settings, arguments: Sequence[str], *, lock: int) -> None:
         text=True,
         check=False,
     )
+    if (target / "manifest.json").exists() and not manifest.exists():
+        write_bytes_atomic(manifest, (target / "manifest.json").read_bytes())
     if done.returncode != 0:
         raise BuildError(_failure_message(settings, done))
-    if not manifest.exists():
-        write_bytes_atomic(manifest, (target / "manifest.json").read_bytes())
 
 
 def node_results(settings: Settings, rows: Mapping[tuple[str, str], int]) -> tuple[NodeResult, ...]:

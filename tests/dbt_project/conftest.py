@@ -19,6 +19,7 @@ from core.locks import file_lock
 from core.settings import Settings
 from core.time_grid import local_instant
 from orchestration import warehouse
+from orchestration.dbt_run import PROJECT_DIR
 
 Row = dict[str, Any]
 INGESTED_AT = datetime(2026, 11, 1, tzinfo=UTC)
@@ -228,4 +229,4 @@ def fleet(built: Callable[..., Settings]) -> Settings:
 @pytest.fixture(scope="session")
 def project_dir() -> Path:
     """The dbt project."""
-    return warehouse.DBT_PROJECT_DIR
+    return PROJECT_DIR
