@@ -172,7 +172,7 @@ def plan_steps(target_kw: Curve, *, end_s: float, now_s: float, unit: Unit, wiri
 
     Args:
         target_kw: Reserved power over time.
-        end_s: Where the target ends; the steps are silent from there on.
+        end_s: Where the target ends, in whole seconds; the steps are silent from there on.
         now_s: The present; what was before is left out.
         unit: Unit of the limits.
         wiring: Wiring of the connector.
@@ -188,7 +188,7 @@ def plan_steps(target_kw: Curve, *, end_s: float, now_s: float, unit: Unit, wiri
         while pairs and pairs[-1][0] >= moment:
             pairs.pop()
         pairs.append((moment, limit))
-    return steps(pairs).until(math.floor(end_s), SILENT)
+    return steps(pairs).until(end_s, SILENT)
 
 
 def compress(curve: Curve, *, end_s: float, now_s: float, max_periods: int) -> Curve:
