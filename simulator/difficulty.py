@@ -4,10 +4,12 @@ Floors are in ``scenario.Difficulty``. Nights are charged again from the true So
 know different things: nothing (uncontrolled), who came first, or everything (least slack with the true departure).
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,7 @@ from simulator.world.history import World
 from simulator.world.people import Drive
 
 READY_TOLERANCE = 0.01
+EVENINGS = range(4)  # Monday to Thursday: the morning after is a working day
 ATTEMPTS, LAST = 8, 1e6
 
 
@@ -37,7 +40,7 @@ class Night:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The measured difficulty of a scenario; ``nights`` ends with the live night."""
+    """The measured difficulty of a scenario; ``nights`` are those before working days, the live night last."""
 
     lateness_sd_min: float
     lateness_known_sd_min: float
@@ -51,8 +54,9 @@ class Measured:
         return self.nights[-1]
 
     def typical(self, name: str) -> float:
-        """Return the median of a figure over the nights before working days."""
-        return float(np.median([getattr(night, name) for night in self.nights[:-1] if night.night.weekday() < 4]))
+        """Return the median of a figure over the nights of the history; NaN where it has none."""
+        figures = [float(getattr(night, name)) for night in self.nights[:-1]]
+        return float(np.median(figures)) if figures else math.nan
 
 
 def measure(world: World) -> Measured:
@@ -62,13 +66,13 @@ def measure(world: World) -> Measured:
     residual = _unexplained(lateness, drives)
     socs = np.array([100 * drive.energy_kwh / drive.vehicle.battery.capacity_kwh for drive in drives])
     soc_residual = _unexplained(socs, drives)
-    dates = [day for day in world.scenario.dates[:-1] if day >= world.scenario.first_date]
+    nights = [day for day in world.scenario.dates[:-1] if day.weekday() in EVENINGS]
     return Measured(
         lateness_sd_min=float(residual.std()),
         lateness_known_sd_min=float((lateness - residual).std()),
         arrival_soc_sd_pct=float(soc_residual.std()),
         forgotten_share=_forgotten_share(world),
-        nights=tuple(_night(world, day) for day in dates),
+        nights=tuple(_night(world, night) for night in nights),
     )
 
 
@@ -136,18 +140,24 @@ class _SiteNight:
 
 
 def _charge_site(world: World, site: Site, begin: datetime) -> _SiteNight:
-    uncontrolled, fcfs = (_sessions(world, site, begin) for _ in range(2))
-    ratio = _charge(world, site, uncontrolled, begin=begin, rule=by_arrival, is_limited=False)
-    _charge(world, site, fcfs, begin=begin, rule=by_arrival, is_limited=True)
+    night = _sessions(world, site, begin)
+    uncontrolled, fcfs = _fresh(night), _fresh(night)
+    ratio = _charge(world, site, uncontrolled, begin=begin, rule=by_arrival, bound=Bound.NONE)
+    _charge(world, site, fcfs, begin=begin, rule=by_arrival, bound=Bound.LIMIT)
     need_kwh = sum(session.energy_kwh for session in uncontrolled)
-    return _SiteNight(len(fcfs), ratio, _short(fcfs), _fewest_short(world, site, begin), need_kwh)
+    return _SiteNight(len(night), ratio, _short(fcfs), _fewest_short(world, site, night, begin), need_kwh)
+
+
+def _fresh(night: list[Session]) -> list[Session]:
+    """Return the sessions as they were plugged in, with nothing charged yet."""
+    return [replace(session, powers_kw=[], socs=[]) for session in night]
 
 
 def _short(sessions: list[Session]) -> int:
     return sum(session.soc < session.target - READY_TOLERANCE for session in sessions)
 
 
-def _fewest_short(world: World, site: Site, begin: datetime) -> int:
+def _fewest_short(world: World, site: Site, night: list[Session], begin: datetime) -> int:
     """Return how few a rule with perfect foresight leaves behind: an upper bound on what is unavoidable.
 
     Least slack first spreads a shortage over everybody; so whoever falls shortest is served last in the next attempt.
@@ -155,12 +165,12 @@ def _fewest_short(world: World, site: Site, begin: datetime) -> int:
     given_up: set[int] = set()
     fewest = len(world.fleet.vehicles)
     for _ in range(ATTEMPTS):
-        sessions = _sessions(world, site, begin)
+        sessions = _fresh(night)
 
         def rule(session: Session, at: datetime, last: frozenset[int] = frozenset(given_up)) -> float:
             return by_slack(session, at) + (LAST if session.stay.connector.index in last else 0.0)
 
-        _charge(world, site, sessions, begin=begin, rule=rule, is_limited=True)
+        _charge(world, site, sessions, begin=begin, rule=rule, bound=Bound.LIMIT_LESS_FALLBACKS)
         fewest = min(fewest, _short(sessions))
         if fewest == 0:
             break
@@ -209,21 +219,29 @@ def _arrival_soc(world: World, begin: datetime) -> dict[int, float]:
     return soc
 
 
-def _charge(
-    world: World, site: Site, sessions: list[Session], *, begin: datetime, rule: Rule, is_limited: bool
-) -> float:
+class Bound(Enum):
+    """What bounds charging: nothing, the limits, or the limits less what idle connectors may fall back to."""
+
+    NONE = "none"
+    LIMIT = "limit"
+    LIMIT_LESS_FALLBACKS = "limit_less_fallbacks"
+
+
+def _charge(world: World, site: Site, sessions: list[Session], *, begin: datetime, rule: Rule, bound: Bound) -> float:
     """Charge the sessions under a rule; return the highest ratio of the site's import to its limit."""
-    groups = dict(site.groups) if is_limited else {}
+    groups = {} if bound is Bound.NONE else dict(site.groups)
+    fallbacks_kw = {connector.index: connector.fallback_kw for connector in world.fleet.connectors_of(site.site_id)}
     highest = 0.0
     for step in range(int(timedelta(days=1) / STEP)):
         at = begin + step * STEP
         active = [session for session in sessions if session.first_step <= step < session.last_step]
         if not active:
             continue
-        limit_kw = world.vehicles_limit_kw(site, at)
-        drawn_kw = charge_step(
-            active, at=at, limit_kw=limit_kw if is_limited else UNLIMITED_KW, group_limits_kw=groups, rule=rule
-        )
+        limit_kw = UNLIMITED_KW if bound is Bound.NONE else world.vehicles_limit_kw(site, at)
+        if bound is Bound.LIMIT_LESS_FALLBACKS:
+            busy = {session.stay.connector.index for session in active}
+            limit_kw = max(0.0, limit_kw - sum(kw for index, kw in fallbacks_kw.items() if index not in busy))
+        drawn_kw = charge_step(active, at=at, limit_kw=limit_kw, group_limits_kw=groups, rule=rule)
         local = at.astimezone(world.zone)
         import_kw = drawn_kw + world.loads[site.site_id].base_load_kw(at)
         highest = max(highest, import_kw / site.import_limit_kw(local.hour * 60 + local.minute))

@@ -8,6 +8,7 @@ a forecast look good. ``Faults`` holds how often providers and chargers misbehav
 import json
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, time, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,8 @@ class Faults:
         recalculated_trip_share: Geotab trips that are recalculated, with a new id.
         merged_trip_share: Geotab trips that recalculation merges into the one before (the second is deleted).
         reconnects_per_day: Chance per station and day that it drops its connection and dials again.
+        red_telltale_share: Vehicle-days on which an rFMS vehicle shows a red battery tell-tale for two hours at noon;
+            never on the live date, because a vehicle in that state would be taken off the road.
         lost_stop_share: Transactions without StopTransaction (power loss).
     """
 
@@ -114,6 +117,7 @@ class Faults:
     recalculated_trip_share: float = 0.05
     merged_trip_share: float = 0.01
     reconnects_per_day: float = 0.1
+    red_telltale_share: float = 0.003
     lost_stop_share: float = 0.003
 
 
@@ -131,6 +135,7 @@ NO_FAULTS = Faults(
     recalculated_trip_share=0,
     merged_trip_share=0,
     reconnects_per_day=0,
+    red_telltale_share=0,
     lost_stop_share=0,
 )
 
@@ -194,7 +199,7 @@ class Scenario:
     @property
     def history_start_at(self) -> datetime:
         """Midnight (local) before the first operating date."""
-        return local_instant(self.first_date, time(0), TIMEZONE)
+        return _midnight(self.first_date)
 
     @property
     def live_start_at(self) -> datetime:
@@ -227,6 +232,11 @@ class Scenario:
             "faults": asdict(self.faults),
         }
         write_text_atomic(folder / SCENARIO_FILE, json.dumps(text, indent=2) + "\n")
+
+
+@cache
+def _midnight(day: date) -> datetime:
+    return local_instant(day, time(0), TIMEZONE)
 
 
 def read_scenario(folder: Path) -> Scenario:

@@ -58,9 +58,9 @@ async def serve_providers(
 ) -> None:
     """Serve the provider APIs until the stack is closed."""
     scenario = world.scenario
-    rfms = RfmsServer(world, telematics, now=now, token=secret(RFMS_TOKEN), gate=_gate(world, "rfms"))
+    rfms = RfmsServer(world, telematics, now=now, token=secret(RFMS_TOKEN), gate=_gate(world, "rfms", now))
     account = Account(secret(GEOTAB_USER), secret(GEOTAB_PASSWORD))
-    geotab = GeotabServer(world, telematics, now=now, account=account, gate=_gate(world, "geotab"))
+    geotab = GeotabServer(world, telematics, now=now, account=account, gate=_gate(world, "geotab", now))
     await stack.enter_async_context(serving(rfms.app(), port=scenario.ports.rfms, now=now))
     await stack.enter_async_context(serving(geotab.app(), port=scenario.ports.geotab, now=now))
 
@@ -91,9 +91,9 @@ async def dialling(world: World, stations: dict[str, Station], *, now: Callable[
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _gate(world: World, name: str) -> Gate:
+def _gate(world: World, name: str, now: Callable[[], datetime]) -> Gate:
     scenario = world.scenario
-    return Gate(name, seed=scenario.seed, faults=scenario.faults, limit=REQUESTS_PER_WINDOW, window_s=WINDOW_S)
+    return Gate(name, seed=scenario.seed, faults=scenario.faults, limit=REQUESTS_PER_WINDOW, window_s=WINDOW_S, now=now)
 
 
 async def _stopped(following: asyncio.Task[None]) -> None:

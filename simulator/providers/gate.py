@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 
 from simulator.scenario import Faults
@@ -20,7 +21,10 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What is left of the present window; ``reset_s`` is its end as UTC epoch seconds."""
+    """What is left of the present window.
+
+    ``reset_s`` is its end in epoch seconds of the simulated clock, like the Date header beside it.
+    """
 
     limit: int
     remaining: int
@@ -51,10 +55,11 @@ class Gate:
         faults: Faults,
         limit: int,
         window_s: float,
+        now: Callable[[], datetime],
         wall_s: Callable[[], float] = time.time,
     ) -> None:
         self._name, self._seed, self._faults = name, seed, faults
-        self._limit, self._window_s, self._wall_s = limit, window_s, wall_s
+        self._limit, self._window_s, self._now, self._wall_s = limit, window_s, now, wall_s
         self._window = -1
         self._used = 0
         self._requests = 0
@@ -67,9 +72,9 @@ class Gate:
             self._window, self._used = window, 0
         self._used += 1
         self._requests += 1
-        end_s = (window + 1) * self._window_s
+        rest_s = max(1, math.ceil((window + 1) * self._window_s - now_s))
         left = max(0, self._limit - self._used)
-        allowance = Allowance(self._limit, left, math.ceil(end_s), max(1, math.ceil(end_s - now_s)))
+        allowance = Allowance(self._limit, left, int(self._now().timestamp()) + rest_s, rest_s)
         return self._verdict(), allowance
 
     def _verdict(self) -> Verdict:

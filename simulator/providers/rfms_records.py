@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from simulator.scenario import NO_FAULTS, Faults
+from simulator.scenario import LIVE_DATE, NO_FAULTS, Faults
 from simulator.world.chance import share
 from simulator.world.fleet import Vehicle
 from simulator.world.telemetry import Sample
 
 Json = dict[str, Any]
 NOT_AVAILABLE = 65535
+RED_HOURS = (11, 12)
 TRIGGERS = {
     "timer": "TIMER",
     "ignition_on": "IGNITION_ON",
@@ -62,7 +63,7 @@ def status_record(
         record["snapshotData"] = _snapshot(sample, seed, faults)
     if "UPTIME" in contents:
         record["uptimeData"] = {
-            "tellTaleInfo": [{"tellTale": "BATTERY_PACK", "state": "YELLOW" if sample.soc_pct < 10 else "OFF"}],
+            "tellTaleInfo": [{"tellTale": "BATTERY_PACK", "state": _telltale(sample, seed, faults)}],
             "serviceDistance": 18_000_000,
         }
     if "ACCUMULATED" in contents:
@@ -88,6 +89,14 @@ def _head(received_at: datetime, sample: Sample, seed: int, faults: Faults) -> J
         "createdDateTime": "1970-01-01T00:00:12Z" if is_unset else _milliseconds(sample.at),
         "receivedDateTime": _milliseconds(received_at),
     }
+
+
+def _telltale(sample: Sample, seed: int, faults: Faults) -> str:
+    day = sample.at.date()
+    is_bad_day = share(seed, "telltale", sample.vehicle.vin, day) < faults.red_telltale_share
+    if is_bad_day and sample.at.hour in RED_HOURS and day != LIVE_DATE:
+        return "RED"
+    return "YELLOW" if sample.soc_pct < 10 else "OFF"
 
 
 def _snapshot(sample: Sample, seed: int, faults: Faults) -> Json:

@@ -84,6 +84,8 @@ class Battery:
             offered_kw: Grid-side power on offer.
             hours: Length of the stretch.
         """
+        if offered_kw <= 0:
+            return Charge(0.0, 0.0, soc)
         grid_kw = min(offered_kw, self.grid_limit_kw(soc))
         stored_kw = self.stored_kw(soc, self.losses.to_terminal_kw(grid_kw))
         if stored_kw <= 0:
