@@ -28,7 +28,7 @@ WEIGHTS: Final = {
 }
 CONTRADICTION: Final = 0.1  # what is left of a score when the vehicle drives, or is not plugged in, meanwhile
 LEAST_CONFIDENCE: Final = 0.5
-LEAST_LEAD: Final = 0.15  # over the next best vehicle
+LEAST_ODDS: Final = 2.0  # how much more doubt must be left of the next best vehicle than of the best
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 LONGEST_PLUG_GAP: Final = timedelta(minutes=90)  # a cable that connected within a longer gap dates nothing
 ARRIVAL_TO_PLUG: Final = timedelta(minutes=60)
@@ -219,7 +219,7 @@ def _chosen(scored: pl.DataFrame) -> pl.DataFrame:
     return (
         ranked.with_columns(next_best=next_best)
         .unique(TRANSACTION, keep="first", maintain_order=True)
-        .filter(pl.col("score") >= LEAST_CONFIDENCE, pl.col("score") - pl.col("next_best") >= LEAST_LEAD)
+        .filter(pl.col("score") >= LEAST_CONFIDENCE, 1 - pl.col("next_best") >= LEAST_ODDS * (1 - pl.col("score")))
         .select(*TRANSACTION, "until_at", VEHICLE, "score", "method", "evidence_at")
     )
 

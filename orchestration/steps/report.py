@@ -1,7 +1,6 @@
 """Writes the operations page: one file with all sites, as known at an instant."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -30,8 +29,6 @@ def write_operations_page(
 ) -> Path:
     """Write the page of all sites; with a run's document, what other ways to charge would have cost stands on it."""
     views = site_views(workplace, as_of=as_of, span=span)
-    if run is not None:
-        views[:1] = [replace(view, comparison=comparison_of(run)) for view in views[:1]]
     path = page_path(workplace.settings)
-    write_page(path, build_page(*views))
+    write_page(path, build_page(*views, comparison=None if run is None else comparison_of(run)))
     return path
