@@ -1,9 +1,9 @@
 """Intervals that hold what they claim: conformal corrections learnt from the outcomes known so far.
 
-Per quantile level, the correction is the conformal quantile of the latest misses at the row's own stage, known by the
-row's own instant (split conformal on a rolling window, after conformalised quantile regression). On top, each level
-is steered by how often its corrected quantiles really covered (adaptive conformal inference), so that coverage
-recovers after a regime change. Nothing here knows models or features.
+Per quantile level, the correction is the conformal quantile of the latest misses of the row's own group (site or
+horizon) that were known by the row's own instant: split conformal on a rolling window, after conformalised quantile
+regression. On top, each level is steered by how often its corrected quantiles really covered (adaptive conformal
+inference), so that coverage recovers after a regime change. Nothing here knows models or features.
 """
 
 from dataclasses import dataclass
@@ -27,27 +27,27 @@ class CalibrationParameters(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     window_rows: int = Field(400, ge=20, description="Latest outcomes that a correction looks at.")
-    least_stage_rows: int = Field(60, ge=10, description="With fewer outcomes at its stage, a row uses all stages.")
+    least_group_rows: int = Field(60, ge=10, description="With fewer outcomes in its group, a row uses all groups.")
     step: float = Field(0.02, ge=0, le=0.5, description="How fast a level is steered; 0 leaves it where it is.")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Forecasts to be corrected: raw quantiles (rows, levels), when each was made (epoch seconds), its stage."""
+    """Forecasts to be corrected: raw quantiles (rows, levels), when each was made (epoch seconds), its group."""
 
     raw: FloatArray
     predicted_s: IntArray
-    stage: TextArray
+    group: TextArray
 
 
 @dataclass(frozen=True, slots=True)
 class Misses:
-    """Earlier forecasts and what came: raw quantiles, outcome, when that was known (epoch seconds), stage."""
+    """Earlier forecasts and what came: raw quantiles, outcome, when that was known (epoch seconds), group."""
 
     raw: FloatArray
     actual: FloatArray
     known_s: IntArray
-    stage: TextArray
+    group: TextArray
 
     def ordered(self) -> "Misses":
         """Return them in the order in which they became known."""
@@ -55,7 +55,7 @@ class Misses:
 
     def picked(self, rows: npt.NDArray[np.int64]) -> "Misses":
         """Return some of them."""
-        return Misses(self.raw[rows], self.actual[rows], self.known_s[rows], self.stage[rows])
+        return Misses(self.raw[rows], self.actual[rows], self.known_s[rows], self.group[rows])
 
     @property
     def scores(self) -> FloatArray:
@@ -69,17 +69,19 @@ def calibrated(asked: Asked, misses: Misses, *, default_spread: float, parameter
     Args:
         asked: What to correct.
         misses: Earlier forecasts with their outcomes, in any order.
-        default_spread: Standard deviation assumed while there are no misses at all.
+        default_spread: Standard deviation assumed of forecasts that claim no spread, while there are no misses.
         parameters: See there.
     """
+    if (asked.raw[:, 0] < asked.raw[:, -1]).any():
+        default_spread = 0.0
     everybody = misses.ordered()
     seen = np.searchsorted(everybody.known_s, asked.predicted_s, side="right")
     result = asked.raw + _at_counts(everybody.scores, seen, default_spread=default_spread, parameters=parameters)
-    for stage in np.unique(asked.stage):
-        own = everybody.picked(np.flatnonzero(everybody.stage == stage))
-        rows = np.flatnonzero(asked.stage == stage)
+    for group in np.unique(asked.group):
+        own = everybody.picked(np.flatnonzero(everybody.group == group))
+        rows = np.flatnonzero(asked.group == group)
         seen = np.searchsorted(own.known_s, asked.predicted_s[rows], side="right")
-        rows, seen = rows[seen >= parameters.least_stage_rows], seen[seen >= parameters.least_stage_rows]
+        rows, seen = rows[seen >= parameters.least_group_rows], seen[seen >= parameters.least_group_rows]
         added = _at_counts(own.scores, seen, default_spread=default_spread, parameters=parameters)
         result[rows] = asked.raw[rows] + added
     return np.sort(result, axis=1)
@@ -142,7 +144,7 @@ def steered_levels(scores: FloatArray, parameters: CalibrationParameters) -> Flo
     edge = 0.1 * np.minimum(LEVELS, 1 - LEVELS)
     current = LEVELS.copy()
     for index in range(count):
-        if parameters.step > 0 and index >= parameters.least_stage_rows:
+        if parameters.step > 0 and index >= parameters.least_group_rows:
             past = np.sort(scores[max(0, index - window) : index], axis=0)
             bound = _at_levels(past, current)
             exceeded = scores[index] > bound

@@ -17,7 +17,7 @@ from core.landing import Landing
 from core.time_grid import to_utc
 from ml.calibration import Asked, CalibrationParameters, Misses, calibrated
 from ml.dataset import KnownFacts
-from ml.evaluation.rolling_origin import epoch_s, stages
+from ml.evaluation.rolling_origin import epoch_s, horizons
 from ml.features.pipeline import cycle_features
 from ml.fleet import FleetFacts, fleet_facts
 from ml.models.protocol import MEDIAN_INDEX, QUANTILE_COLUMNS, FloatArray, Forecaster
@@ -93,7 +93,7 @@ def _forecast_target(rows: pl.DataFrame, target: Target, choice: ChosenForecaste
         pl.col("actual").is_not_null(), pl.col("predicted_at") >= choice.since
     )
     quantiles = calibrated(
-        Asked(choice.forecaster.quantiles(live), epoch_s(live["predicted_at"]), stages(live)),
+        Asked(choice.forecaster.quantiles(live), epoch_s(live["predicted_at"]), horizons(live)),
         _misses(choice, recent),
         default_spread=target.default_spread,
         parameters=CalibrationParameters(),
@@ -105,7 +105,7 @@ def _misses(choice: ChosenForecaster, recent: pl.DataFrame) -> Misses:
     """Return the stored misses, and those of the same forecaster since it was trained."""
     raw = choice.forecaster.quantiles(recent)
     columns = {column: raw[:, index] for index, column in enumerate(QUANTILE_COLUMNS)}
-    order = ["known_at", "stage", "actual", *QUANTILE_COLUMNS]
+    order = ["known_at", "horizon", "actual", *QUANTILE_COLUMNS]
     frame = recent.with_columns(**columns).select(order)
     if choice.misses is not None:
         frame = pl.concat([choice.misses.select(order), frame])
@@ -113,7 +113,7 @@ def _misses(choice: ChosenForecaster, recent: pl.DataFrame) -> Misses:
         raw=frame.select(QUANTILE_COLUMNS).to_numpy(),
         actual=frame["actual"].to_numpy(),
         known_s=epoch_s(frame["known_at"]),
-        stage=stages(frame),
+        group=horizons(frame),
     )
 
 

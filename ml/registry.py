@@ -17,12 +17,15 @@ from typing import Any, Final
 import polars as pl
 
 from core.time_grid import format_instant, parse_instant, to_utc
+from ml.evaluation.rolling_origin import MODELS, TREES
+from ml.models.baselines import Baseline
+from ml.models.blend import TreesAndRule
 from ml.models.protocol import Forecaster
 from ml.models.quantile_trees import QuantileTrees, TreeParameters
 from ml.targets import Target
 
 CARD: Final = "card.json"
-TREES: Final = "trees.json"
+TREES_FILE: Final = "trees.json"
 MISSES: Final = "misses.parquet"
 
 
@@ -31,7 +34,7 @@ class StoredModel:
     """What a training left behind for one site and target.
 
     ``misses`` are forecasts of the promoted forecaster that it had not been fitted on, with their outcomes:
-    raw quantiles, actual, known_at, stage.
+    raw quantiles, actual, known_at, horizon.
     """
 
     card: dict[str, Any]
@@ -67,7 +70,7 @@ class ModelRegistry:
         temporary.mkdir(parents=True)
         try:
             (temporary / CARD).write_text(json.dumps(card, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-            (temporary / TREES).write_text(json.dumps(trees.dumped() if trees else []), encoding="utf-8")
+            (temporary / TREES_FILE).write_text(json.dumps(trees.dumped() if trees else []), encoding="utf-8")
             misses.write_parquet(temporary / MISSES)
             temporary.rename(folder)
         finally:
@@ -89,14 +92,16 @@ class ModelRegistry:
         folder = self._folder(card["site_id"], card["target"]) / card["version"]
         promoted = card["promotion"]["promoted"]
         forecaster: Forecaster
-        if card["trees"] and promoted == card["trees"]["name"]:
-            forecaster = QuantileTrees.restore(
-                json.loads((folder / TREES).read_text(encoding="utf-8")),
+        if card["trees"] and promoted in MODELS:
+            trees = QuantileTrees.restore(
+                json.loads((folder / TREES_FILE).read_text(encoding="utf-8")),
                 engine=card["trees"]["engine"],
                 features=card["trees"]["features"],
                 anchor=target.baseline(card["trees"]["anchor"]),
                 parameters=TreeParameters.model_validate(card["trees"]["parameters"]),
             )
+            rule = target.baseline(card["trees"]["rule"])
+            forecaster = trees if promoted == TREES else TreesAndRule(promoted, trees, rule)
         else:
             forecaster = target.baseline(promoted)
         return StoredModel(card, forecaster, pl.read_parquet(folder / MISSES))
@@ -110,10 +115,10 @@ def version_name(as_of: datetime, *, code_version: int) -> str:
     return f"{format_instant(as_of).replace(':', '').replace('-', '')}-c{code_version}"
 
 
-def trees_card(trees: QuantileTrees, *, name: str) -> dict[str, Any]:
-    """Return what is needed to restore trees."""
+def trees_card(trees: QuantileTrees, *, rule: Baseline) -> dict[str, Any]:
+    """Return what is needed to restore trees, and the rule that they may meet halfway."""
     return {
-        "name": name,
+        "rule": rule.name,
         "engine": trees.engine,
         "anchor": trees.anchor.name,
         "features": list(trees.features),

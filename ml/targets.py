@@ -80,7 +80,7 @@ def _return_at() -> Target:
     lateness = first_known("vehicle_lateness_h_median", *(f"{group}_lateness_h_median" for group in groups))
     usual = at(*(f"{group}_return_clock_h_median" for group in groups))
     evening = (20.0 - clock).clip(lower_bound=4.0)
-    ladder = pl.coalesce(planned, usual, evening)
+    ladder = pl.coalesce("expected_left_h", planned, usual, evening)
     rules: Mapping[str, pl.Expr] = {
         "planned_return": planned,
         "planned_return_plus_usual_lateness": planned + lateness,
@@ -92,14 +92,13 @@ def _return_at() -> Target:
         "last_week": pl.col("vehicle_weekday_return_clock_h_last") - clock,
         "site_median": at("site_return_clock_h_median"),
     }
-    known = pl.coalesce(planned + lateness.fill_null(0.0), at("first_trip_return_clock_h_median", least=3), usual)
     return Target(
         name="return_at",
         unit="hours",
         actual=(pl.col("returned_at") - pl.col("predicted_at")).dt.total_seconds() / 3600,
         features=CYCLE_COLUMNS,
         baselines=baselines_of(rules, ladder=ladder, bounds=HOURS_OF_A_CYCLE),
-        anchor=Baseline("plan_or_habit", known, ladder, HOURS_OF_A_CYCLE),
+        anchor=Baseline("plan_or_habit", pl.col("expected_left_h"), ladder, HOURS_OF_A_CYCLE),
         default_spread=3.0,
         own_count="vehicle_return_clock_h_count",
         any_known=planned.is_not_null() | (pl.col("site_return_clock_h_count") >= 1),

@@ -19,14 +19,16 @@ from ml.dataset import KnownFacts
 from ml.evaluation.metrics import metrics
 from ml.evaluation.promotion import Promotion, decide
 from ml.evaluation.rolling_origin import (
-    MODEL_NAME,
+    MODELS,
     RollingForecasts,
     calibrated_predictions,
+    heard_rules,
     rolling_forecasts,
     weekly_origins,
 )
 from ml.features.pipeline import cycle_features
 from ml.fleet import fleet_facts
+from ml.models.blend import best_rule
 from ml.models.protocol import QUANTILE_COLUMNS
 from ml.models.quantile_trees import MODEL_CODE_VERSION, QuantileTrees, TooFewRowsError, TreeParameters, thinned
 from ml.questions import closed_questions
@@ -39,6 +41,7 @@ JUDGED: Final = timedelta(weeks=4)
 MOST_ROWS: Final = 120_000
 """Finished questions beyond this are thinned before features are made: a fleet of 1,000 asks two million a year."""
 MOST_MISSES: Final = 3_000
+JUDGED_FITS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +110,22 @@ def train_target(
     known = settled.filter(pl.col("actual").is_not_null())
     begin = as_of - JUDGED
     forecasts = rolling_forecasts(
-        known, target, origins=weekly_origins(begin, as_of), until=as_of, parameters=parameters
+        known, target, origins=weekly_origins(begin, as_of, most=JUDGED_FITS), until=as_of, parameters=parameters
     )
     judged = calibrated_predictions(forecasts, target, since=begin, until=as_of, parameters=CalibrationParameters())
     promotion = decide(
         judged,
-        models=[MODEL_NAME],
+        models=MODELS,
         baselines=[rule.name for rule in target.baselines if not rule.conditional_on],
         fallback=target.anchor.name,
     )
     trees = _fit_all(known, target, parameters)
-    if trees is None and promotion.promoted == MODEL_NAME:
-        raise AssertionError("a model was promoted that cannot be fitted")
+    assert trees is not None or promotion.promoted not in MODELS, "what was promoted can be fitted"
     return (
-        _card(target, promotion, judged, trees, as_of=as_of, rows=known.height),
+        {
+            **_card(target, promotion, judged, as_of=as_of, rows=known.height),
+            "trees": None if trees is None else trees_card(trees, rule=best_rule(heard_rules(known, target), known)),
+        },
         trees,
         stored_misses(forecasts, promotion.promoted),
     )
@@ -138,7 +143,6 @@ def _card(
     target: Target,
     promotion: Promotion,
     judged: pl.DataFrame,
-    trees: QuantileTrees | None,
     *,
     as_of: datetime,
     rows: int,
@@ -155,15 +159,14 @@ def _card(
         "judged_rows": int(judged["row_key"].n_unique()),
         "promotion": promotion.as_dict(),
         "forecasts": {name: metrics(judged.filter(pl.col("name") == name)) for name in names},
-        "trees": None if trees is None else trees_card(trees, name=MODEL_NAME),
         "calibration": CalibrationParameters().model_dump(mode="json"),
     }
 
 
 def stored_misses(forecasts: RollingForecasts, name: str) -> pl.DataFrame:
-    """Return the latest finished forecasts of a forecaster: raw quantiles, actual, known_at, stage."""
+    """Return the latest finished forecasts of a forecaster: raw quantiles, actual, known_at, horizon."""
     raw = forecasts.raw[name]
     columns = {column: raw[:, index] for index, column in enumerate(QUANTILE_COLUMNS)}
-    rows = forecasts.rows.select("row_key", "predicted_at", "known_at", "stage", "actual").with_columns(**columns)
+    rows = forecasts.rows.select("row_key", "predicted_at", "known_at", "horizon", "actual").with_columns(**columns)
     finished = rows.filter(pl.col("q50").is_finite(), pl.col("actual").is_not_null())
     return finished.sort("known_at", "row_key").tail(MOST_MISSES)

@@ -21,7 +21,7 @@ from ml.cycles import local_date
 from ml.dataset import KnownFacts
 from ml.evaluation.metrics import metrics
 from ml.evaluation.promotion import Promotion, decide
-from ml.evaluation.rolling_origin import MODEL_NAME, calibrated_predictions, rolling_forecasts, weekly_origins
+from ml.evaluation.rolling_origin import MODELS, calibrated_predictions, rolling_forecasts, weekly_origins
 from ml.features.pipeline import cycle_features, session_features
 from ml.fleet import fleet_facts, site_timezone
 from ml.models.protocol import QUANTILE_COLUMNS
@@ -174,7 +174,7 @@ def backtest_predictions(
     before = rows.filter(pl.col("known_at") <= period.start_at)["row_key"]
     promotion = decide(
         judged.filter(pl.col("row_key").is_in(before.implode()), pl.col("predicted_at") < period.start_at),
-        models=[MODEL_NAME],
+        models=MODELS,
         baselines=[rule.name for rule in target.baselines if not rule.conditional_on],
         fallback=target.anchor.name,
     )

@@ -14,12 +14,16 @@ import numpy as np
 import polars as pl
 
 from ml.calibration import Asked, CalibrationParameters, IntArray, Misses, TextArray, calibrated
+from ml.models.baselines import Baseline
+from ml.models.blend import best_rule, blended
 from ml.models.protocol import MEDIAN_INDEX, QUANTILE_COLUMNS, FloatArray
 from ml.models.quantile_trees import QuantileTrees, TooFewRowsError, TreeParameters
 from ml.targets import Target
 
 FIT_EVERY: Final = timedelta(weeks=1)
-MODEL_NAME: Final = "quantile_trees"
+TREES: Final = "quantile_trees"
+TREES_AND_RULE: Final = "trees_and_rule"
+MODELS: Final = (TREES, TREES_AND_RULE)
 LEAST_SHARE_KNOWN: Final = 0.05
 """A rule that answers fewer rows by itself is not heard: it would be its fallback under another name."""
 MOST_FITS: Final = 6
@@ -40,14 +44,14 @@ class RollingForecasts:
             raw=self.raw[name][is_finished],
             actual=kept["actual"].to_numpy(),
             known_s=epoch_s(kept["known_at"]),
-            stage=stages(kept),
+            group=horizons(kept),
         )
 
 
-def weekly_origins(first: datetime, last: datetime) -> list[datetime]:
+def weekly_origins(first: datetime, last: datetime, *, most: int = MOST_FITS) -> list[datetime]:
     """Return instants of fits from ``first`` on, all before ``last``: a week apart, more where that makes many."""
     weeks = max(math.ceil((last - first) / FIT_EVERY), 0)
-    step = max(1, math.ceil(weeks / MOST_FITS))
+    step = max(1, math.ceil(weeks / most))
     return [first + week * FIT_EVERY for week in range(0, weeks, step)]
 
 
@@ -57,15 +61,16 @@ def rolling_forecasts(
     """Forecast all rows by the rules, and those after the first origin by weekly fitted trees.
 
     Args:
-        rows: Features, ``predicted_at``, ``known_at``, ``stage`` and ``actual``; sorted by ``predicted_at``.
+        rows: Features, ``predicted_at``, ``known_at``, ``horizon`` and ``actual``; sorted by ``predicted_at``.
         target: What is forecast.
         origins: Ascending instants of fits; each fit sees rows with ``known_at`` at or before its origin.
         until: End of the last fit's week.
         parameters: Of the trees.
     """
-    heard = [rule for rule in target.baselines if rule.share_known(rows) >= LEAST_SHARE_KNOWN] or [target.anchor]
+    heard = heard_rules(rows, target)
     raw: dict[str, FloatArray] = {rule.name: rule.quantiles(rows) for rule in heard}
     grown = np.full((rows.height, len(QUANTILE_COLUMNS)), np.nan)
+    halfway = grown.copy()
     for origin, end in zip(origins, [*origins[1:], until], strict=True):
         asked = rows["predicted_at"].is_between(origin, end, closed="left").to_numpy()
         known = rows.filter(pl.col("known_at") <= origin, pl.col("predicted_at") < origin)
@@ -73,10 +78,19 @@ def rolling_forecasts(
             model = QuantileTrees.fit(known, features=target.features, anchor=target.anchor, parameters=parameters)
         except TooFewRowsError:
             continue
-        grown[asked] = model.quantiles(rows.filter(pl.Series(asked)))
+        questions = rows.filter(pl.Series(asked))
+        grown[asked] = model.quantiles(questions)
+        rule = best_rule(tuple(heard), known)
+        halfway[asked] = blended(grown[asked], rule.points(questions), bounds=target.bounds)
     if np.isfinite(grown).any():
-        raw[MODEL_NAME] = grown
+        raw |= {TREES: grown, TREES_AND_RULE: halfway}
     return RollingForecasts(rows, raw)
+
+
+def heard_rules(rows: pl.DataFrame, target: Target) -> tuple[Baseline, ...]:
+    """Return the target's rules that answer enough of the rows by themselves; if there is none, its anchor."""
+    heard = (rule for rule in target.baselines if rule.share_known(rows) >= LEAST_SHARE_KNOWN)
+    return tuple(heard) or (target.anchor,)
 
 
 def calibrated_predictions(
@@ -95,7 +109,7 @@ def calibrated_predictions(
     parts = []
     for name, raw in forecasts.raw.items():
         quantiles = calibrated(
-            Asked(raw[asked], epoch_s(rows["predicted_at"]), stages(rows)),
+            Asked(raw[asked], epoch_s(rows["predicted_at"]), horizons(rows)),
             forecasts.misses(name),
             default_spread=target.default_spread,
             parameters=parameters,
@@ -117,6 +131,6 @@ def epoch_s(instants: pl.Series) -> IntArray:
     return instants.dt.epoch("s").to_numpy().astype(np.int64)
 
 
-def stages(rows: pl.DataFrame) -> TextArray:
-    """Return the stage of each row, within which forecasts are calibrated."""
-    return rows["stage"].to_numpy().astype(np.str_)
+def horizons(rows: pl.DataFrame) -> TextArray:
+    """Return the horizon of each row (of sessions: the site), within which forecasts are calibrated."""
+    return rows["horizon"].to_numpy().astype(np.str_)

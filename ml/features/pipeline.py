@@ -18,10 +18,20 @@ from ml.features import (
     season,
     session_history,
     site_activity,
+    time_left,
 )
 from ml.fleet import FleetFacts
 
-CYCLE_FAMILIES: Final = (season, duty_plan, cycle_history, driver_history, live_state, outside_weather, energy_need)
+CYCLE_FAMILIES: Final = (
+    season,
+    duty_plan,
+    cycle_history,
+    driver_history,
+    live_state,
+    outside_weather,
+    energy_need,
+    time_left,
+)
 SESSION_FAMILIES: Final = (plug_in, session_history, site_activity)
 CYCLE_COLUMNS: Final = tuple(column for family in CYCLE_FAMILIES for column in family.COLUMNS)
 SESSION_COLUMNS: Final = tuple(column for family in SESSION_FAMILIES for column in family.COLUMNS)
@@ -42,7 +52,8 @@ def cycle_features(questions: pl.DataFrame, facts: FleetFacts) -> pl.DataFrame:
     rows = driver_history.add(rows, finished, facts.assignments)
     rows = live_state.add(rows, facts.snapshots, facts.progress, facts.cycles)
     rows = outside_weather.add(rows, facts.weather)
-    return energy_need.add(rows, facts.vehicles)
+    rows = energy_need.add(rows, facts.vehicles)
+    return time_left.add(rows)
 
 
 def session_features(questions: pl.DataFrame, *, timezone: str) -> pl.DataFrame:
@@ -54,4 +65,4 @@ def session_features(questions: pl.DataFrame, *, timezone: str) -> pl.DataFrame:
     """
     rows = plug_in.add(questions, timezone=timezone).with_columns(everyone=pl.lit("all"))
     rows = session_history.add(rows, session_history.outcomes(rows, timezone=timezone))
-    return site_activity.add(rows)
+    return site_activity.add(rows).with_columns(horizon="stage")

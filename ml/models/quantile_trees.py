@@ -32,7 +32,7 @@ class TreeParameters(BaseModel):
     levels: tuple[float, ...] = Field(
         (0.05, 0.25, 0.5, 0.75, 0.95), description="Quantiles that get trees of their own; others are interpolated."
     )
-    trees: int = Field(200, ge=1, description="Boosting rounds per quantile.")
+    trees: int = Field(200, ge=1, description="Boosting rounds per quantile, on large sets.")
     learning_rate: float = Field(0.1, gt=0, description="Shrinkage of each round.")
     leaves: int = Field(15, ge=2, description="Leaves per tree; small fleets have few days.")
     least_rows_in_leaf: int = Field(10, ge=1, description="Rows that a leaf needs, on large sets.")
@@ -45,9 +45,17 @@ class TreeParameters(BaseModel):
     least_rows: int = Field(60, ge=10, description="With fewer rows no trees are grown.")
     threads: int = Field(1, ge=1, description="Threads; small fleets are fastest on one.")
 
-    def leaf_rows(self, rows: int) -> int:
-        """Return the least rows in a leaf for a training set of this size."""
-        return max(3, min(self.least_rows_in_leaf, rows // 40))
+    def leaf_rows(self, outcomes: int, *, level: float, rows_per_outcome: float = 1.0) -> int:
+        """Return the least rows in a leaf: more for outer quantiles, which few rows cannot tell apart.
+
+        Rows that share an outcome (one cycle, asked about at several instants) count as one.
+        """
+        least = max(3, min(self.least_rows_in_leaf, outcomes // 40))
+        return round(least * rows_per_outcome * 0.5 / min(level, 1 - level))
+
+    def rounds(self, rows: int) -> int:
+        """Return the boosting rounds for a training set of this size: a small one is learnt by heart in few."""
+        return min(self.trees, max(60, rows // 20))
 
 
 class TooFewRowsError(ValueError):
@@ -101,7 +109,12 @@ class QuantileTrees:
         chosen = engine or tree_engine()
         grow = _grow_lightgbm if chosen == "lightgbm" else _grow_sklearn
         missed = known["actual"].to_numpy() - anchor.points(known)
-        members = grow(matrix(known, features), missed, parameters)
+        outcomes = known["subject_id"].n_unique()
+        leaves = [
+            parameters.leaf_rows(outcomes, level=level, rows_per_outcome=known.height / outcomes)
+            for level in parameters.levels
+        ]
+        members = grow(matrix(known, features), missed, leaves, parameters)
         return cls(f"{chosen}_quantiles", chosen, tuple(features), anchor, parameters, tuple(members))
 
     def quantiles(self, rows: pl.DataFrame) -> FloatArray:
@@ -162,14 +175,15 @@ def spread_levels(grown: FloatArray, levels: FloatArray) -> FloatArray:
     return np.sort(spread, axis=1)
 
 
-def _grow_lightgbm(inputs: FloatArray, missed: FloatArray, parameters: TreeParameters) -> list[Any]:
+def _grow_lightgbm(
+    inputs: FloatArray, missed: FloatArray, leaf_rows: Sequence[int], parameters: TreeParameters
+) -> list[Any]:
     import lightgbm
 
     common = {
         "objective": "quantile",
         "learning_rate": parameters.learning_rate,
         "num_leaves": parameters.leaves,
-        "min_data_in_leaf": parameters.leaf_rows(len(missed)),
         "feature_fraction": parameters.feature_share,
         "bagging_fraction": parameters.row_share,
         "bagging_freq": 1,
@@ -181,11 +195,19 @@ def _grow_lightgbm(inputs: FloatArray, missed: FloatArray, parameters: TreeParam
         "force_row_wise": True,
         "verbosity": -1,
     }
-    data = lightgbm.Dataset(inputs, missed, params={"max_bin": parameters.bins, "verbosity": -1}, free_raw_data=False)
-    return [lightgbm.train({**common, "alpha": level}, data, parameters.trees) for level in parameters.levels]
+    # Outer quantiles ask for larger leaves than the median does, on one stored data set.
+    storage = {"max_bin": parameters.bins, "feature_pre_filter": False, "verbosity": -1}
+    data = lightgbm.Dataset(inputs, missed, params=storage, free_raw_data=False)
+    rounds = parameters.rounds(len(missed))
+    return [
+        lightgbm.train({**common, "alpha": level, "min_data_in_leaf": least}, data, rounds)
+        for level, least in zip(parameters.levels, leaf_rows, strict=True)
+    ]
 
 
-def _grow_sklearn(inputs: FloatArray, missed: FloatArray, parameters: TreeParameters) -> list[Any]:
+def _grow_sklearn(
+    inputs: FloatArray, missed: FloatArray, leaf_rows: Sequence[int], parameters: TreeParameters
+) -> list[Any]:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     return [
@@ -193,13 +215,13 @@ def _grow_sklearn(inputs: FloatArray, missed: FloatArray, parameters: TreeParame
             loss="quantile",
             quantile=level,
             learning_rate=parameters.learning_rate,
-            max_iter=parameters.trees,
+            max_iter=parameters.rounds(len(missed)),
             max_leaf_nodes=parameters.leaves,
-            min_samples_leaf=parameters.leaf_rows(len(missed)),
+            min_samples_leaf=least,
             l2_regularization=parameters.l2,
             max_bins=parameters.bins,
             early_stopping=False,
             random_state=parameters.seed,
         ).fit(inputs, missed)
-        for level in parameters.levels
+        for level, least in zip(parameters.levels, leaf_rows, strict=True)
     ]
