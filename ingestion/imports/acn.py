@@ -157,5 +157,4 @@ FORMAT: Final = Format(
     latency=LATENCY,
     title="charging sessions with drivers' statements, Caltech, winter 2020/21",
     private=("userID", "userInputs"),
-    checksum=("charging_transaction", "energy_kwh"),
 )

@@ -73,5 +73,4 @@ FORMAT: Final = Format(
     patterns=("*_noid.csv",),
     latency=LATENCY,
     title="charging sessions at Caltech and JPL without ids, 2018 and 2019",
-    checksum=("charging_transaction", "energy_kwh"),
 )

@@ -75,5 +75,4 @@ FORMAT: Final = Format(
     latency=LATENCY,
     title="workplace charging sessions of one company, 2014/15",
     private=("userId",),
-    checksum=("charging_transaction", "energy_kwh"),
 )

@@ -95,5 +95,4 @@ FORMAT: Final = Format(
     latency=LATENCY,
     title="public charging sessions in Dundee, February to September 2018",
     private=("User ID",),
-    checksum=("charging_transaction", "energy_kwh"),
 )

@@ -67,5 +67,4 @@ FORMAT: Final = Format(
     patterns=("sessions_20??.csv",),
     latency=LATENCY,
     title="DC fast charging sessions at EPFL, 2022",
-    checksum=("charging_transaction", "energy_kwh"),
 )

@@ -46,7 +46,6 @@ class Format:
         latency: When we could have known a fact, after it was so.
         title: What the set is, for people.
         private: Columns of its records that are never kept with a quarantined record.
-        checksum: Entity and column whose sum is compared with a plain sum over the files, if there is one.
     """
 
     name: str
@@ -55,7 +54,6 @@ class Format:
     latency: timedelta
     title: str
     private: tuple[str, ...] = ()
-    checksum: tuple[str, str] | None = None
 
     def files(self, path: Path) -> list[Path]:
         """Return the file, or the set's files below the folder, sorted.

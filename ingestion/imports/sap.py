@@ -111,5 +111,4 @@ FORMAT: Final = Format(
     latency=LATENCY,
     title="charging sessions of SAP Labs France, 2017 to 2019",
     private=(STATION,),
-    checksum=("charging_transaction", "energy_kwh"),
 )
