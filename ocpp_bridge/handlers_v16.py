@@ -146,6 +146,7 @@ class Handlers16:
         id_tag = need_text(payload, "idTag")
         start = Start(id_tag, self._happenings.instant(payload.get("timestamp")), number(payload.get("meterStart")))
         transaction = self._happenings.begin(station, need_whole(payload, "connectorId"), start)
+        assert transaction is not None, "a start without an id of its own is always booked"
         return {"transactionId": int(transaction.external_id), "idTagInfo": self._tag_info(id_tag)}
 
     def _stop(self, station: Station, payload: Payload) -> Payload:

@@ -111,8 +111,15 @@ class Happenings:
         elif status in IN_TRANSACTION and connector.transaction_id is not None:
             self._conductor.transaction(connector.key, connector.transaction_id)
 
-    def begin(self, station: Station, number: int, start: Start) -> Transaction:
-        """A transaction starts; return it as booked."""
+    def connector_of(self, station: Station, external_id: str) -> int | None:
+        """Return the connector on which a transaction runs; later events of 2.x need not name it."""
+        running = (number for number, one in station.connectors.items() if one.transaction_id == external_id)
+        return next(running, None)
+
+    def begin(self, station: Station, number: int, start: Start) -> Transaction | None:
+        """A transaction starts; return it as booked, or None if we know already that it is over."""
+        if start.external_id is not None and self._transactions.has_ended(station.station_id, start.external_id):
+            return None
         token = None if start.token is None else self._hash_token(start.token)
         transaction, is_new = self._transactions.begin(
             (station.station_id, number),
@@ -123,8 +130,9 @@ class Happenings:
         )
         connector = station.connectors.get(number)
         if connector is not None:
+            if connector.transaction_id != transaction.external_id:
+                self._watches.pop(connector.key, None)
             connector.transaction_id = transaction.external_id
-            self._watches.pop(connector.key, None)
             if connector.status in IDLE_STATUSES:
                 connector.status = None
             self._conductor.idle(connector.key, is_idle=False)
@@ -192,8 +200,6 @@ class Happenings:
         if connector.transaction_id == external_id:
             self._conductor.transaction(connector.key, external_id)
         elif connector.transaction_id is None and not connector.is_idle and _credible(station.version, external_id):
-            if self._transactions.has_ended(station.station_id, external_id):
-                return
             self.begin(station, connector.config.connector_id, Start(None, at, None, external_id))
 
     def _forget(self, connector: Connector) -> None:

@@ -10,7 +10,7 @@ import ssl
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
@@ -18,7 +18,6 @@ from websockets.typing import Subprotocol
 
 from ocpp_bridge.config import BridgeConfig, ListenerConfig
 from ocpp_bridge.dispatch import Dispatcher
-from ocpp_bridge.handlers_v16 import Handlers16
 from ocpp_bridge.protocol import OcppProtocol
 from ocpp_bridge.recording import Recording
 from ocpp_bridge.security import PasswordGate, parse_basic
@@ -34,6 +33,13 @@ CLOSE_WAIT_S: Final = 2.0
 CHALLENGE: Final = 'Basic realm="charging stations", charset="UTF-8"'
 
 
+class CallHandlers(Protocol):
+    """Answers a station's calls in one OCPP version."""
+
+    def handle(self, station: Station, action: str, payload: Payload) -> Payload:
+        """Return the answer to a call, or raise a refusal."""
+
+
 class StationServer:
     """All listeners for charging stations."""
 
@@ -43,7 +49,7 @@ class StationServer:
         *,
         depot: Depot,
         dispatcher: Dispatcher,
-        handlers: Mapping[str, Handlers16],
+        handlers: Mapping[str, CallHandlers],
         protocols: Mapping[str, OcppProtocol],
         recording: Recording,
     ) -> None:

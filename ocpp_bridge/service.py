@@ -23,6 +23,7 @@ from ocpp_bridge.config import BridgeConfig
 from ocpp_bridge.dispatch import Dispatcher
 from ocpp_bridge.events import EventLog
 from ocpp_bridge.frame_log import FrameLog
+from ocpp_bridge.handlers_v2 import Handlers2
 from ocpp_bridge.handlers_v16 import Handlers16
 from ocpp_bridge.happenings import Happenings
 from ocpp_bridge.held_store import HeldStore
@@ -32,10 +33,11 @@ from ocpp_bridge.metrics import Meters
 from ocpp_bridge.office import Office
 from ocpp_bridge.outbox import Outbox
 from ocpp_bridge.protocol import OcppProtocol
+from ocpp_bridge.protocol_v2 import Ocpp2
 from ocpp_bridge.protocol_v16 import Ocpp16
 from ocpp_bridge.recording import Recording
 from ocpp_bridge.redaction import Hasher
-from ocpp_bridge.server import StationServer
+from ocpp_bridge.server import CallHandlers, StationServer
 from ocpp_bridge.stations import Depot
 from ocpp_bridge.store import Store
 from ocpp_bridge.transactions import Transactions
@@ -103,8 +105,18 @@ class Bridge:
             boot_grace_s=config.link.boot_grace_s,
         )
         self._dispatcher.restore()
-        protocols: dict[str, OcppProtocol] = {"ocpp1.6": Ocpp16()}
-        handlers = {"1.6": Handlers16(happenings, clock, heartbeat_interval_s=config.link.heartbeat_interval_s)}
+        # In the order in which we prefer them where a station offers several.
+        protocols: dict[str, OcppProtocol] = {
+            "ocpp2.1": Ocpp2("2.1"),
+            "ocpp2.0.1": Ocpp2("2.0.1"),
+            "ocpp1.6": Ocpp16(),
+        }
+        interval_s = config.link.heartbeat_interval_s
+        handlers: dict[str, CallHandlers] = {
+            "1.6": Handlers16(happenings, clock, heartbeat_interval_s=interval_s),
+            "2.0.1": Handlers2(happenings, clock, version="2.0.1", heartbeat_interval_s=interval_s),
+            "2.1": Handlers2(happenings, clock, version="2.1", heartbeat_interval_s=interval_s),
+        }
         self._stations = StationServer(
             config,
             depot=depot,

@@ -111,6 +111,8 @@ class StationConnection:
             finally:
                 self._give_up.cancel()
                 self._open = None
+                if not future.cancel() and not future.cancelled():
+                    future.exception()  # sending may have failed first; nobody else will look at it
 
     def hurry(self) -> None:
         """Something newer is to be sent: wait for the open call only the shorter time from when it was sent."""
