@@ -19,6 +19,7 @@ import httpx
 import stamina
 
 logger = logging.getLogger(__name__)
+stamina.instrumentation.set_on_retry_hooks([])  # we log retries ourselves, redacted; its hooks write to stdout
 
 # Values of these query parameters may be logged; all others (VINs, tokens, keys) may not.
 LOGGABLE_PARAMETERS: Final = frozenset(

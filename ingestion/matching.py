@@ -32,6 +32,7 @@ LEAST_ODDS: Final = 2.0  # how much more doubt must be left of the next best veh
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 LONGEST_PLUG_GAP: Final = timedelta(minutes=90)  # a cable that connected within a longer gap dates nothing
 ARRIVAL_TO_PLUG: Final = timedelta(minutes=60)
+SOON: Final = timedelta(minutes=30)
 SETTLING: Final = timedelta(minutes=2)  # the first samples after a start may still be of before
 DRIVING_KMH: Final = 5.0
 
@@ -91,13 +92,16 @@ def _with_extent(transactions: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
     return (
         transactions.sort(TRANSACTION)
         .sort("started_at", maintain_order=True)
-        .with_columns(until_at=pl.coalesce("ended_at", next_start, pl.lit(as_of, INSTANT)))
+        .with_columns(
+            until_at=pl.coalesce("ended_at", next_start, pl.lit(as_of, INSTANT)),
+            is_closed=pl.col("ended_at").is_not_null(),
+        )
     )
 
 
 def _candidates(transactions: pl.DataFrame, evidence: Evidence) -> pl.DataFrame:
     """Return every vehicle that may be meant: those at home on the site, and those that a token or name points to."""
-    facts = transactions.select(*TRANSACTION, "site_id", "until_at", "token", named=VEHICLE)
+    facts = transactions.select(*TRANSACTION, "site_id", "until_at", "is_closed", "token", named=VEHICLE)
     at_home = facts.join(evidence.vehicles.select(VEHICLE, "site_id"), on="site_id", how="inner")
     by_token = _by_token(facts, evidence.assignments).join(facts, on=TRANSACTION)
     by_name = facts.filter(pl.col("named").is_not_null()).with_columns(pl.col("named").alias(VEHICLE))
@@ -187,7 +191,10 @@ def _with_state(pairs: pl.DataFrame, cable: pl.DataFrame, drives: pl.DataFrame) 
     stated = _nearest(running, states, "state_at", strategy="forward")
     joined = _nearest(stated, moves, "driven_at", strategy="forward")
     meanwhile = pl.col("state_at") < pl.col("until_at")
-    drove = (pl.col("driven_at") < pl.col("until_at")).fill_null(value=False)
+    # Who drives off hours into a transaction that nobody closed has ended it; soon after the start it was never theirs.
+    soon_at = pl.min_horizontal("until_at", pl.col("started_at") + SOON)
+    closed_at = pl.when("is_closed").then(pl.col("until_at") - CLOCK_TOLERANCE).otherwise(soon_at)
+    drove = (pl.col("driven_at") < closed_at).fill_null(value=False)
     unplugged = (meanwhile & ~pl.col("state")).fill_null(value=False)
     doubted = joined.with_columns(is_contradicted=drove | unplugged)
     return _told(doubted, "is_plugged", meanwhile & pl.col("state"), "sought_at", "state_at", "state", "driven_at")

@@ -1,7 +1,7 @@
 """Rows that meet versions already landed: parts of a snapshot become one, corrections become later versions.
 
-Pure: what was landed is an argument. Both functions give the same rows however often and in whatever pieces the same
-records come, so that a run which was killed can simply be started again.
+Pure: what was landed is an argument. Records that come again bring nothing new, so that a run which was killed can
+simply be started again.
 """
 
 from datetime import datetime

@@ -20,6 +20,7 @@ EVER_SINCE: Final = datetime(1900, 1, 1, tzinfo=UTC)  # Geotab's dates begin in 
 STILL: Final = datetime(2050, 1, 1, tzinfo=UTC)  # 2050-01-01 and 9999-12-31 mean that it has not ended
 CHARGING_STATES: Final = {0.0: "not_charging", 1.0: "charging_ac", 2.0: "charging_dc"}
 
+DRIVING_KMH: Final = 5.0
 SOC: Final = "DiagnosticStateOfChargeId"
 ODOMETER: Final = "DiagnosticOdometerId"  # calibrated; the raw one differs by an offset and would run backwards
 CHARGING: Final = "DiagnosticElectricVehicleChargingStateId"
@@ -127,8 +128,11 @@ def _sample(diagnostic: str) -> pl.Expr:
 def _log_rows(timed: pl.DataFrame, registry: Registry) -> dict[str, pl.DataFrame]:
     keys = (RECORD, "vehicle_id", "observed_at", "available_at")
     speed = pl.col("speed").fill_nan(None)
+    unplugged = pl.when(speed > DRIVING_KMH).then(pl.lit(value=False))  # nobody drives with the cable in
     return {
-        "vehicle_snapshot": timed.select(*keys, speed_kmh=speed, at_site_id=at_site(registry.sites)),
+        "vehicle_snapshot": timed.select(
+            *keys, speed_kmh=speed, is_plugged=unplugged, at_site_id=at_site(registry.sites)
+        ),
         "vehicle_position": timed.select(*keys, "latitude", "longitude"),
     }
 
