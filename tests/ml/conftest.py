@@ -11,6 +11,7 @@ import pytest
 
 from core.entities import ENTITIES
 from core.landing import Landing
+from ml.models.quantile_trees import TreeParameters
 
 SITE = "north"
 FIRST_DAY = date(2026, 1, 5)  # a Monday
@@ -201,3 +202,14 @@ def land_fleet(tmp_path: Path) -> FleetBuilder:
         return landing, fleet
 
     return build
+
+
+@pytest.fixture(scope="session")
+def small_fleet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Landing, Fleet]:
+    """A landed fleet of six vans over four weeks, for tests that only read."""
+    landing, fleet = Landing(tmp_path_factory.mktemp("fleet") / "landing"), Fleet(Plan(vehicles=6, days=26))
+    fleet.land(landing)
+    return landing, fleet
+
+
+FAST_TREES = TreeParameters(trees=40, levels=(0.05, 0.5, 0.95))
