@@ -29,6 +29,7 @@ PATIENCE_S: Final = 1.0
 RETRY_FIRST_S: Final = 1.0
 RETRY_MAX_S: Final = 60.0
 UNSEEN_AFTER_S: Final = 120.0
+STATIONS_AT_ONCE: Final = 20  # deciding for one takes milliseconds, and others wait to be answered meanwhile
 
 
 class Conductor:
@@ -50,6 +51,7 @@ class Conductor:
         self._sequence = last_sequence
         self._stale = True
         self._dirty: set[str] = set(self.links)
+        self._later: set[str] = set()
         self._waiting: dict[ConnectorKey, float] = {}
         self._refreshed = 0.0
         self._by_station = {name: [line for key, line in self.lines.items() if key[0] == name] for name in self.links}
@@ -58,7 +60,7 @@ class Conductor:
     @property
     def wants_attention(self) -> bool:
         """Say whether ``next_steps`` may have something to do although nothing new happened."""
-        return self._stale
+        return self._stale or bool(self._dirty)
 
     # --- what happened ---------------------------------------------------------------------------------------------
 
@@ -181,12 +183,20 @@ class Conductor:
             self._limits = situation.limits()
             aim(situation, self._limits, now_s=now_s)
             self._dirty |= set(self.links)
-        looked_at = sorted(self._dirty)
-        self._dirty = {name for name in looked_at if wall_s < self.links[name].retry_at_s}
+        looked_at = self._next_stations(wall_s)
         steps = [step for name in looked_at for step in self._station_step(name, as_of, wall_s)]
-        if self._waiting and self._may_squeeze(wall_s):
+        if self._waiting and not self._dirty and self._may_squeeze(wall_s):
             steps += [step for key in sorted(self._waiting) for step in self._squeezed(key, as_of, wall_s)]
         return steps
+
+    def _next_stations(self, wall_s: float) -> list[str]:
+        """Return the next few stations to look at; those that we wait for before trying again come later."""
+        self._dirty |= {name for name in self._later if wall_s >= self.links[name].retry_at_s}
+        self._later |= {name for name in self._dirty if wall_s < self.links[name].retry_at_s}
+        self._later -= (now := {name for name in self._dirty if wall_s >= self.links[name].retry_at_s})
+        looked_at = sorted(now)[:STATIONS_AT_ONCE]
+        self._dirty = now - set(looked_at)
+        return looked_at
 
     def due_in_s(self, *, as_of: datetime) -> float | None:
         """Return after how many seconds of the clock something will be due though nothing happens until then."""

@@ -5,10 +5,12 @@ which loses against everything in ``upper``. Nothing here knows OCPP, a connecto
 """
 
 import math
+import operator
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
 
 SILENT = -math.inf
 TOLERANCE_KW = 1e-6
@@ -77,22 +79,17 @@ def from_instants(periods: Iterable[tuple[datetime, float]]) -> Curve:
 
 def upper(*curves: Curve) -> Curve:
     """Return the highest of the curves at every instant."""
-    return _combine(curves, max)
+    return reduce(lambda left, right: _merge(left, right, max), curves)
 
 
 def lower(*curves: Curve) -> Curve:
     """Return the lowest of the curves at every instant."""
-    return _combine(curves, min)
-
-
-def total(*curves: Curve) -> Curve:
-    """Return the sum of the curves at every instant."""
-    return _combine(curves, sum)
+    return reduce(lambda left, right: _merge(left, right, min), curves)
 
 
 def minus(left: Curve, right: Curve) -> Curve:
     """Return the difference of two curves at every instant."""
-    return _combine((left, right), lambda pair: pair[0] - pair[1])
+    return _merge(left, right, operator.sub)
 
 
 def exceeds(curve: Curve, ceiling: Curve, *, since_s: float) -> float | None:
@@ -103,20 +100,19 @@ def exceeds(curve: Curve, ceiling: Curve, *, since_s: float) -> float | None:
     return None
 
 
-def _combine(curves: Sequence[Curve], choose: Callable[[list[float]], float]) -> Curve:
-    if len(curves) == 1:
-        return curves[0]
-    edges = sorted({start for curve in curves for start in curve.starts})
-    positions = [0] * len(curves)
-    pairs: list[tuple[float, float]] = []
-    for edge in edges:
-        for k, curve in enumerate(curves):
-            while positions[k] + 1 < len(curve.starts) and curve.starts[positions[k] + 1] <= edge:
-                positions[k] += 1
-        pairs.append(
-            (edge, choose([curve.values[position] for curve, position in zip(curves, positions, strict=True)]))
-        )
-    return steps(pairs)
+def _merge(left: Curve, right: Curve, choose: Callable[[float, float], float]) -> Curve:
+    """Walk along the edges of both curves at once."""
+    edges, values = [-math.inf], [choose(left.values[0], right.values[0])]
+    i, j = 1, 1
+    left_starts, right_starts = (*left.starts, math.inf), (*right.starts, math.inf)
+    while (edge := min(left_starts[i], right_starts[j])) < math.inf:
+        i += left_starts[i] == edge
+        j += right_starts[j] == edge
+        value = choose(left.values[i - 1], right.values[j - 1])
+        if value != values[-1]:
+            edges.append(edge)
+            values.append(value)
+    return Curve(tuple(edges), tuple(values))
 
 
 class RunningTotal:
