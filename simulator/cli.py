@@ -3,11 +3,14 @@
 import asyncio
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from core.settings import MissingSecretError
 from simulator.difficulty import measure, table
 from simulator.output.config_folder import write_config
 from simulator.output.frames import write_frames
@@ -18,7 +21,21 @@ from simulator.world.history import build_world
 
 CLOCK_FILE = "clock.json"
 
-app = typer.Typer(add_completion=False, help="A depot that speaks the real protocols over real sockets.")
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A depot that speaks the real protocols over real sockets.",
+)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """End with one line instead of a traceback where a person can put it right."""
+    try:
+        yield
+    except (MissingSecretError, OSError, ValueError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
 
 
 @app.command()
@@ -33,12 +50,13 @@ def prepare(
     begin_s = time.monotonic()
     out = out.resolve()
     scenario = Scenario(seed=seed, vehicles=vehicles, days=days, ports=Ports(port_base))
-    world = build_world(scenario)
-    write_config(world, out / "config", clock_file=out / CLOCK_FILE)
-    frames = write_frames(world, out / "history" / "frames")
-    write_signals(world, out / "signals")
-    write_truth(world, out / "truth.json")
-    scenario.write(out)
+    with _explained():
+        world = build_world(scenario)
+        write_config(world, out / "config", clock_file=out / CLOCK_FILE)
+        frames = write_frames(world, out / "history" / "frames")
+        write_signals(world, out / "signals")
+        write_truth(world, out / "truth.json")
+        scenario.write(out)
     typer.echo(
         f"prepared {out}: {vehicles} vehicles, {days} days, {len(world.sessions)} sessions, {frames} frames "
         f"in {time.monotonic() - begin_s:.1f} s"
@@ -68,5 +86,6 @@ def serve(
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     directory = directory.resolve()
-    scenario = read_scenario(directory)
-    asyncio.run(run(build_world(scenario), directory, clock_file=clock or directory / CLOCK_FILE))
+    with _explained():
+        scenario = read_scenario(directory)
+        asyncio.run(run(build_world(scenario), directory, clock_file=clock or directory / CLOCK_FILE))

@@ -123,7 +123,8 @@ class Link:
                 continue
             self._work.clear()
             try:
-                await asyncio.wait_for(self._work.wait(), self._heartbeat_in_s())
+                async with asyncio.timeout(self._heartbeat_in_s()):
+                    await self._work.wait()
             except TimeoutError:
                 await self._call(socket, "Heartbeat", {})
 
@@ -156,7 +157,8 @@ class Link:
         self._sent_s = time.monotonic()
         await socket.send(encode_call(uid, action, payload))
         try:
-            return await asyncio.wait_for(waiter, CALL_TIMEOUT_S)
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                return await waiter
         except TimeoutError as error:
             raise BackEndSilentError(f"no answer to {action} in {CALL_TIMEOUT_S:.0f} s") from error
 

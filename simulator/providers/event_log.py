@@ -2,7 +2,7 @@
 
 import heapq
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import count
 from typing import Generic, TypeVar
@@ -48,6 +48,7 @@ class EventLog(Generic[T]):
         """Return the number of records received before an instant."""
         return bisect_left(self._received, at)
 
-    def items(self, begin: int, end: int) -> Sequence[tuple[datetime, T]]:
-        """Return records by place, with their time of receipt."""
-        return list(zip(self._received[begin:end], self._items[begin:end], strict=True))
+    def items(self, begin: int, end: int) -> Iterator[tuple[datetime, T]]:
+        """Yield records by place, with their time of receipt."""
+        for place in range(begin, min(end, len(self._items))):
+            yield self._received[place], self._items[place]

@@ -1,4 +1,5 @@
 from collections import defaultdict
+from itertools import pairwise
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_one_vehicle_a_connector_and_one_connector_a_vehicle(world: World):
             by_vehicle[stay.wish.vehicle.index].append(span)
     for spans in (*by_connector.values(), *by_vehicle.values()):
         spans.sort()
-        assert all(earlier[1] <= later[0] for earlier, later in zip(spans, spans[1:], strict=False))
+        assert all(earlier[1] <= later[0] for earlier, later in pairwise(spans))
 
 
 def test_nobody_is_plugged_in_while_driving(world: World):
