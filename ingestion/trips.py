@@ -19,7 +19,7 @@ from ingestion.quality.plausibility import Known, known_before
 from ingestion.quarantine import quarantined_rows
 
 LONGEST_SILENCE: Final = timedelta(days=31)  # one vehicle that is laid up does not make every run read from then on
-SCHEMA: Final = pl.Schema({"vehicle_id": pl.String(), RESUME: INSTANT})
+SCHEMA: Final = pl.Schema({"vehicle_id": pl.String(), RESUME: INSTANT, "has_ignition": pl.Boolean()})
 
 
 def land_trips(destination: Destination, cursors: CursorStore) -> dict[str, int]:
@@ -29,7 +29,7 @@ def land_trips(destination: Destination, cursors: CursorStore) -> dict[str, int]
     snapshots = _snapshots(destination, resume)
     if snapshots.is_empty():
         return {}
-    trips, resume_next = derive_trips(snapshots)
+    trips, resume_next = derive_trips(snapshots, with_ignition=resume.filter("has_ignition")["vehicle_id"].to_list())
     landed = _land(destination, trips.with_row_index(RECORD))
     _write(cursors, cursor, pl.concat([resume_next, resume]).unique("vehicle_id", keep="first", maintain_order=True))
     return {entity: rows for entity, rows in landed.items() if rows}
@@ -65,16 +65,18 @@ def _snapshots(destination: Destination, resume: pl.DataFrame) -> pl.DataFrame:
     return (
         rows.join(resume, on="vehicle_id", how="left", maintain_order="left")
         .filter(pl.col(RESUME).is_null() | (pl.col("observed_at") >= pl.col(RESUME)))
-        .drop(RESUME)
+        .drop(RESUME, "has_ignition")
     )
 
 
 def _read(cursors: CursorStore, name: str) -> pl.DataFrame:
     places = cursors.read(name).cursor or {}
-    entries = [(vehicle_id, parse_instant(text)) for vehicle_id, text in sorted(places.items())]
+    entries = [(vehicle_id, parse_instant(text), ignition) for vehicle_id, (text, ignition) in sorted(places.items())]
     return pl.DataFrame(entries, schema=SCHEMA, orient="row")
 
 
 def _write(cursors: CursorStore, name: str, resume: pl.DataFrame) -> None:
-    places = {vehicle_id: format_instant(resume_at) for vehicle_id, resume_at in resume.iter_rows()}
+    places = {
+        vehicle_id: (format_instant(resume_at), ignition) for vehicle_id, resume_at, ignition in resume.iter_rows()
+    }
     cursors.write(name, Progress(places))

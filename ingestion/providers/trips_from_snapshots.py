@@ -4,6 +4,7 @@ Pure and columnar. Each trip gives a version when it starts and one when it has 
 up to then, so that it does not matter in what pieces the snapshots came.
 """
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Final
 
@@ -24,7 +25,7 @@ TRIP: Final = "trip"
 RESUME: Final = "resume_at"
 
 
-def derive_trips(snapshots: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def derive_trips(snapshots: pl.DataFrame, *, with_ignition: Collection[str] = ()) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the versions of all trips that begin within the snapshots, and where each vehicle's next reading starts.
 
     A vehicle with ignition triggers drives from on to off, or to its last word before ``SILENCE``. One without drives
@@ -32,11 +33,12 @@ def derive_trips(snapshots: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
     Args:
         snapshots: ``vehicle_snapshot`` rows, any order. The first of a vehicle is taken as standing.
+        with_ignition: Vehicles that are known to report it, although these snapshots may not show it.
 
     Returns:
         ``trip`` rows (without ``ingested_at``), sorted by vehicle, start and availability: energy, distance and SoC are
-        differences of what was known at both ends, NULL where one is unknown. And ``vehicle_id, resume_at``: the start
-        of the trip that goes on, or the last snapshot.
+        differences of what was known at both ends, NULL where one is unknown. And ``vehicle_id, resume_at,
+        has_ignition``: the start of the trip that goes on or the last snapshot, and how its trips are told.
     """
     vehicle = "vehicle_id"
     ordered = (
@@ -47,7 +49,8 @@ def derive_trips(snapshots: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
             *(pl.col(name).shift(1).over(vehicle).alias(f"previous_{name}") for name in VALUES),
             next_at=pl.col("observed_at").shift(-1).over(vehicle),
             next_available_at=pl.col("available_at").shift(-1).over(vehicle),
-            has_ignition=pl.col("trigger").is_in([*ON_TRIGGERS, *OFF_TRIGGERS]).any().over(vehicle),
+            has_ignition=pl.col("trigger").is_in([*ON_TRIGGERS, *OFF_TRIGGERS]).any().over(vehicle)
+            | pl.col(vehicle).is_in(list(with_ignition)),
         )
     )
     trips = pl.concat(
@@ -139,10 +142,10 @@ def _versions(trips: pl.DataFrame) -> pl.DataFrame:
 
 def _resumption(ordered: pl.DataFrame, trips: pl.DataFrame) -> pl.DataFrame:
     """Return from where each vehicle's snapshots are read again: nothing of a trip that goes on may be missing."""
-    last = ordered.group_by("vehicle_id").agg(last_at=pl.col("observed_at").max())
+    last = ordered.group_by("vehicle_id").agg(pl.col("has_ignition").any(), last_at=pl.col("observed_at").max())
     going_on = trips.filter(pl.col("ended_at").is_null()).group_by("vehicle_id").agg(pl.col(RESUME).min())
     return (
         last.join(going_on, on="vehicle_id", how="left")
-        .select("vehicle_id", pl.coalesce(RESUME, "last_at").alias(RESUME))
+        .select("vehicle_id", pl.coalesce(RESUME, "last_at").alias(RESUME), "has_ignition")
         .sort("vehicle_id")
     )
