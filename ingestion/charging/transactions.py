@@ -163,9 +163,9 @@ def is_repeated() -> pl.Expr:
 
 def start_versions(entries: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the version of each transaction that began in this page, and the repeated starts."""
-    new = entries.filter(pl.col(ORDER) != CARRIED)
-    repeated = entries.filter(is_repeated()).filter(pl.col(ORDER) != CARRIED)
-    began = entries.filter(~is_repeated()).join(new.select(RECORD), on=RECORD, how="semi", maintain_order="left")
+    is_new = pl.col("known_at").is_not_null()
+    repeated = entries.filter(is_repeated()).filter(is_new)
+    began = entries.filter(~is_repeated()).filter(is_new)
     versions = began.select(
         RECORD,
         *_named_by_key(),
@@ -219,15 +219,23 @@ def match_stops(stops: pl.DataFrame, entries: pl.DataFrame) -> pl.DataFrame:
     """Return stops with their entries; one with a number for "none" belongs to the only transaction open there."""
     offline = pl.col("transaction_id").is_in(OFFLINE_IDS)
     numbered = attributed(stops.filter(~offline), entries)
-    still_open = (
-        entries.filter(~is_repeated(), ~pl.col("is_ended"))
-        .join(numbered.drop_nulls("first_id"), on=KEY, how="anti", maintain_order="left")
-        .filter(pl.len().over("station_id") == 1)
-    )
-    unnumbered = stops.filter(offline).join(
-        still_open.select("station_id", *ENTRY_REST), on="station_id", how="left", maintain_order="left"
-    )
+    open_then = _only_open(stops.filter(offline), entries, numbered)
+    unnumbered = stops.filter(offline).join(open_then, on=RECORD, how="left", maintain_order="left")
     return pl.concat([numbered, unnumbered], how="diagonal_relaxed").sort(RECORD)
+
+
+def _only_open(stops: pl.DataFrame, entries: pl.DataFrame, numbered: pl.DataFrame) -> pl.DataFrame:
+    """Return, for stops before which a single transaction was open at their station, that transaction."""
+    begun = stops.select(RECORD, "station_id").join(entries.filter(~is_repeated()).drop(RECORD), on="station_id")
+    last = (
+        begun.filter(pl.col(ORDER) < pl.col(RECORD))
+        .sort(RECORD, ORDER, "started_at")
+        .unique([RECORD, "connector_id"], keep="last", maintain_order=True)
+    )
+    ended = numbered.drop_nulls("first_id").select(*KEY, ended_by=RECORD).unique(KEY, keep="first", maintain_order=True)
+    still = last.filter(~pl.col("is_ended")).join(ended, on=KEY, how="left", maintain_order="left")
+    open_then = still.filter((pl.col("ended_by") > pl.col(RECORD)).fill_null(value=True))
+    return open_then.filter(pl.len().over(RECORD) == 1).select(RECORD, *ENTRY_REST)
 
 
 def end_versions(stops: pl.DataFrame, evidence: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
