@@ -82,7 +82,11 @@ def chain(name: JobName, *, needs_training: bool) -> tuple[tuple[str, ...], tupl
 
 def run_config(as_of: datetime, trigger: str) -> dict[str, Any]:
     """Return the run configuration that pins a run to what was known at ``as_of``."""
-    return {"resources": {"workplace": {"config": {"as_of": format_instant(as_of), "trigger": trigger}}}}
+    return {
+        "resources": {"workplace": {"config": {"as_of": format_instant(as_of), "trigger": trigger}}},
+        # Everything is in the instance's event log; the terminal shows what somebody must act on.
+        "loggers": {"console": {"config": {"log_level": "ERROR"}}},
+    }
 
 
 def run_job(

@@ -13,6 +13,9 @@ from planning.fallback import Reading, SocEvidence
 
 LOOKBACK = timedelta(days=14)
 LONGEST_TRANSACTION = timedelta(days=5)
+SETTLING = timedelta(minutes=15)
+"""Clocks of vehicle and charger may differ by this much."""
+
 LATE_DEPARTURE = timedelta(hours=3)
 """A vehicle still plugged in this long after its planned departure is taken to leave any moment, not never."""
 
@@ -80,7 +83,10 @@ def read_fleet_state(landing: Landing, registry: Registry, *, site_id: str, as_o
 
 
 def open_transactions(landing: Landing, registry: Registry, *, site_id: str, as_of: datetime) -> list[OpenTransaction]:
-    """Return the running transactions of a site, the latest of each connector, with the vehicle each is matched to."""
+    """Return the running transactions of a site, the latest of each connector, with the vehicle each is matched to.
+
+    A transaction whose stop was lost is over when its connector has been available since, or its vehicle has driven.
+    """
     connectors = pl.DataFrame(
         [(entry.station_id, entry.connector_id) for entry in registry.connectors_of(site_id)],
         schema={"station_id": pl.String, "connector_id": pl.Int64},
@@ -95,6 +101,13 @@ def open_transactions(landing: Landing, registry: Registry, *, site_id: str, as_
         .unique(["station_id", "connector_id"], keep="last", maintain_order=True)
         .filter(pl.col("ended_at").is_null())
         .join(matches.select(*key, pl.col("vehicle_id").alias("matched_id"), "confidence"), on=key, how="left")
+        .with_columns(vehicle_id=pl.coalesce("matched_id", "vehicle_id"))
+        .join(_freed_since(landing, as_of), on=["station_id", "connector_id"], how="left")
+        .join(_driven_since(landing, as_of), on="vehicle_id", how="left")
+        .filter(
+            (pl.col("freed_at") <= pl.col("started_at")).fill_null(value=True),
+            (pl.col("driven_at") <= pl.col("started_at") + SETTLING).fill_null(value=True),
+        )
         .sort("station_id", "connector_id")
     )
     return [
@@ -103,11 +116,25 @@ def open_transactions(landing: Landing, registry: Registry, *, site_id: str, as_
             connector_id=row["connector_id"],
             transaction_id=row["transaction_id"],
             started_at=row["started_at"],
-            vehicle_id=row["matched_id"] or row["vehicle_id"],
+            vehicle_id=row["vehicle_id"],
             confidence=row["confidence"] or 0.0,
         )
         for row in running.iter_rows(named=True)
     ]
+
+
+def _freed_since(landing: Landing, as_of: datetime) -> pl.DataFrame:
+    """Return when each connector was last seen free."""
+    statuses = landing.read("connector_status", as_of=as_of, since=as_of - LONGEST_TRANSACTION)
+    free = statuses.filter(pl.col("status") == "available")
+    return free.group_by("station_id", "connector_id").agg(pl.col("observed_at").max().alias("freed_at"))
+
+
+def _driven_since(landing: Landing, as_of: datetime) -> pl.DataFrame:
+    """Return when each vehicle last set off."""
+    trips = landing.read("trip", as_of=as_of, since=as_of - LONGEST_TRANSACTION)
+    real = trips.filter(~pl.col("is_deleted").fill_null(value=False))
+    return real.group_by("vehicle_id").agg(pl.col("started_at").max().alias("driven_at"))
 
 
 def _last_known(snapshots: pl.DataFrame) -> pl.DataFrame:
