@@ -6,9 +6,13 @@ with transactions as (
 
 samples as (
     select
-        *,
-        energy_register_kwh - lag(energy_register_kwh) over (partition by session_id order by observed_at) as step_kwh
-    from {{ ref('int_meter_values__attributed') }}
+        samples.*,
+        transactions.started_at,
+        samples.energy_register_kwh - lag(samples.energy_register_kwh, 1, transactions.meter_start_kwh) over (
+            partition by samples.session_id order by samples.observed_at
+        ) as step_kwh
+    from {{ ref('int_meter_values__attributed') }} as samples
+    inner join transactions on samples.session_id = transactions.session_id
 ),
 
 metered as (
@@ -18,8 +22,11 @@ metered as (
         min(energy_register_kwh) as first_register_kwh,
         max(energy_register_kwh) as last_register_kwh,
         max(power_kw) as peak_kw,
-        -- Below 0.1 kW a charger only keeps its electronics alive.
-        max(case when step_kwh > 0.01 or (step_kwh is null and power_kw > 0.1) then observed_at end) as last_flow_at,
+        -- Below 0.1 kW a charger only keeps its electronics alive. Samples without any flow: it never began.
+        coalesce(
+            max(case when step_kwh > 0.01 or (step_kwh is null and power_kw > 0.1) then observed_at end),
+            max(case when step_kwh is not null or power_kw is not null then started_at end)
+        ) as last_flow_at,
         min_by(soc_pct, case when soc_pct is not null then observed_at end) as first_soc_pct,
         max_by(soc_pct, case when soc_pct is not null then observed_at end) as last_soc_pct
     from samples

@@ -2,7 +2,7 @@
 select
     vehicle_id,
     duty_started_at as departed_at,
-    case when count(*) = count(ended_at) then max(ended_at) end as returned_at,
+    case when bool_and(is_settled) then max(ended_at) end as returned_at,
     min(operating_date) as operating_date,
     {{ value_at_first('timezone', 'started_at') }} as timezone,
     {{ value_at_first('start_site_id', 'started_at') }} as start_site_id,

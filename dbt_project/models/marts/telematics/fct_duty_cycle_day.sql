@@ -6,8 +6,8 @@ with days as (
         {{ value_at_first('is_timezone_assumed', 'started_at') }} as is_timezone_assumed,
         {{ value_at_first('home_site_id', 'started_at') }} as site_id,
         min(started_at) as first_departure_at,
-        case when count(*) = count(ended_at) then max(ended_at) end as last_return_at,
-        {{ value_at_last('end_site_id', 'started_at') }} as return_site_id,
+        case when bool_and(is_settled) then max(ended_at) end as last_return_at,
+        case when bool_and(is_settled) then {{ value_at_last('end_site_id', 'started_at') }} end as return_site_id,
         count(distinct duty_started_at) as duties,
         count(*) as trips,
         {{ sum_if_complete('distance_km') }} as distance_km,
@@ -16,7 +16,7 @@ with days as (
         {{ sum_if_complete('energy_kwh') }} as energy_kwh,
         count(*) - count(energy_kwh) as trips_without_energy,
         {{ value_at_first('soc_start_pct', 'started_at') }} as soc_at_departure_pct,
-        {{ value_at_last('soc_end_pct', 'started_at') }} as soc_at_return_pct,
+        case when bool_and(is_settled) then {{ value_at_last('soc_end_pct', 'started_at') }} end as soc_at_return_pct,
         min(source) as source
     from {{ ref('int_trips__grouped') }}
     group by vehicle_id, operating_date
