@@ -177,17 +177,16 @@ def plan_steps(target_kw: Curve, *, end_s: float, now_s: float, unit: Unit, wiri
         unit: Unit of the limits.
         wiring: Wiring of the connector.
     """
-    pairs: list[tuple[float, float]] = []
-    for edge in target_kw.edges(now_s):
-        if edge >= end_s:
-            break
-        limit = to_limit(target_kw.at(edge), unit=unit, wiring=wiring)
-        raises = bool(pairs) and limit > pairs[-1][1]
-        # Whole seconds: a reduction comes early, a raise late.
-        moment = float(math.ceil(edge) if raises else math.floor(edge))
-        while pairs and pairs[-1][0] >= moment:
-            pairs.pop()
-        pairs.append((moment, limit))
+    edges = [edge for edge in target_kw.edges(now_s) if edge < end_s]
+    within: dict[float, list[float]] = {}
+    for edge in edges:
+        within.setdefault(float(math.floor(edge)), []).append(edge)
+    # What holds in a second is the lowest of it: a reduction comes early, a raise late.
+    moments = sorted({float(whole(edge)) for edge in edges for whole in (math.floor, math.ceil)})
+    pairs = [
+        (moment, min(to_limit(target_kw.at(at), unit=unit, wiring=wiring) for at in (*within.get(moment, ()), moment)))
+        for moment in moments
+    ]
     return steps(pairs).until(end_s, SILENT)
 
 
