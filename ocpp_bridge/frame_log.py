@@ -4,6 +4,7 @@ A line is written whole and unbuffered, so that a killed process leaves at most 
 cuts off. A full disk loses frames, says so, and never a connection.
 """
 
+import errno
 import json
 import logging
 import os
@@ -117,9 +118,14 @@ class FrameLog:
             self._file = os.open(self._path(hour), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
             self._hour = self._newest = hour
         size = os.fstat(self._file).st_size
-        if os.write(self._file, data) < len(data):
-            os.ftruncate(self._file, size)
-            raise OSError(28, "no space left for a whole line")
+        written = 0
+        try:
+            written = os.write(self._file, data)
+        finally:
+            if written < len(data):  # half a line must not stay, nor be read
+                os.ftruncate(self._file, size)
+        if written < len(data):
+            raise OSError(errno.ENOSPC, "no space left for a whole line")
 
     def _files(self) -> Iterator[Path]:
         return self._folder.glob("????-??-??T??.jsonl")

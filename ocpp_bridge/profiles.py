@@ -183,10 +183,10 @@ def plan_steps(target_kw: Curve, *, end_s: float, now_s: float, unit: Unit, wiri
         within.setdefault(float(math.floor(edge)), []).append(edge)
     # What holds in a second is the lowest of it: a reduction comes early, a raise late.
     moments = sorted({float(whole(edge)) for edge in edges for whole in (math.floor, math.ceil)})
-    pairs = [
-        (moment, min(to_limit(target_kw.at(at), unit=unit, wiring=wiring) for at in (*within.get(moment, ()), moment)))
-        for moment in moments
-    ]
+    pairs = []
+    for moment in moments:
+        instants = (max(moment, now_s), *within.get(moment, ()))
+        pairs.append((moment, min(to_limit(target_kw.at(at), unit=unit, wiring=wiring) for at in instants)))
     return steps(pairs).until(end_s, SILENT)
 
 

@@ -209,3 +209,94 @@ async def test_revoke_leaves_nothing_of_ours(lone, kit):
         again = await lone.publish([kit.entry("CP-1", 11, transaction_id=transaction_id)])
         await lone.reaches(again, "CP-1", "verified")
         assert one.allowed_kw(1) == pytest.approx(10.97, abs=0.08)
+
+
+async def test_a_station_that_lies_is_found_out_by_its_meter(kit, tmp_path):
+    """It accepts everything and computes the right schedule; the meter says otherwise."""
+    start = datetime(2026, 2, 10, 18, 0, tzinfo=UTC)
+    config = kit.config_dict(tmp_path, stations=("CP-1",), clock={"start_at": kit.iso(start), "rate": 200})
+    async with kit.running_bridge(config) as running:
+        clock = running.bridge._recording.clock
+        async with running.station("CP-1", now=clock.now) as station:
+            await running.settled("CP-1")
+            transaction_id = await station.start(1)
+            entry = kit.entry("CP-1", 5, now=clock.now(), transaction_id=transaction_id)
+            plan_id = await running.publish([entry], now=clock.now(), hours=9)
+            await running.reaches(plan_id, "CP-1", "verified")
+            for _ in range(8):
+                await station.meter(1, {"value": "11", "measurand": "Power.Active.Import", "unit": "kW"})
+                await asyncio.sleep(0.2)
+            found = (await running.states(plan_id))[("CP-1", 1)]
+            assert found["state"] == "accepted"
+            assert "11.00 kW is metered" in found["detail"]
+            reasons = (await running.client.get("/health")).json()["reasons"]
+            assert any("CP-1 connector 1: 11.00 kW is metered" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize(
+    ("book", "unit"), [({"units": ("W",)}, "W"), ({"max_periods": 3}, "A"), ({"max_stack_level": 1}, "A")]
+)
+async def test_what_a_station_can_do_is_respected(lone, kit, book, unit):
+    async with lone.station("CP-1", book=kit.ProfileBook(**book)) as station:
+        await lone.settled("CP-1")
+        transaction_id = await station.start(1)
+        entry = kit.entry("CP-1", 11, 0, 16, 5, 8, transaction_id=transaction_id)
+        plan_id = await lone.publish([entry])
+        await lone.reaches(plan_id, "CP-1", "verified")
+        schedule = station.installed("TxProfile")[-1]["csChargingProfiles"]["chargingSchedule"]
+        assert schedule["chargingRateUnit"] == unit
+        assert 10.8 < station.allowed_kw(1) <= 11
+        later = datetime.now(UTC) + timedelta(minutes=20)
+        assert station.allowed_kw(1, later) == 0
+
+
+async def test_a_station_that_refuses_its_own_highest_level_gets_a_lower_one(lone, kit):
+    station = lone.station("CP-1")
+    told = {"configurationKey": [{"key": "ChargeProfileMaxStackLevel", "readonly": True, "value": "5"}]}
+    station.refused["GetConfiguration"] = told
+    station.book.max_stack_level = 1
+    async with station:
+        await lone.settled("CP-1")
+        transaction_id = await station.start(1)
+        plan_id = await lone.publish([kit.entry("CP-1", 11, transaction_id=transaction_id)])
+        await lone.reaches(plan_id, "CP-1", "verified")
+        levels = [one["csChargingProfiles"]["stackLevel"] for one in station.installed("TxProfile")]
+        assert levels == [5, 1]
+
+
+async def test_a_station_that_refuses_all_profiles_is_reported(lone, kit):
+    station = lone.station("CP-1")
+    station.refused["SetChargingProfile"] = {"status": "Rejected"}
+    async with station:
+        transaction_id = await station.start(1)
+        plan_id = await lone.publish([kit.entry("CP-1", 11, transaction_id=transaction_id)])
+        entry = await lone.reaches(plan_id, "CP-1", "rejected")
+        assert entry["detail"] == "Rejected"
+        reasons = (await lone.client.get("/health")).json()["reasons"]
+        assert "CP-1 connector 1 refused its fallback: Rejected" in reasons
+
+
+async def test_a_rebooted_station_is_told_again(lone, kit):
+    station = await lone.station("CP-1").connect()
+    await lone.settled("CP-1")
+    transaction_id = await station.start(1)
+    plan_id = await lone.publish([kit.entry("CP-1", 11, transaction_id=transaction_id)])
+    await lone.reaches(plan_id, "CP-1", "verified")
+    await station.drop()
+    station.book.profiles.clear()  # some stations forget
+    await station.connect(boot=True)
+    await station.meter(1, {"value": "1"})
+    await kit.eventually(lambda: 10.8 < station.allowed_kw(1) < 11, 5, lambda: "it was not told again")
+    assert len(station.installed("ChargePointMaxProfile")) == 2
+    await station.close()
+
+
+async def test_a_paused_clock_stops_nothing_but_time(kit, tmp_path):
+    start = datetime(2026, 2, 10, 18, 0, tzinfo=UTC)
+    config = kit.config_dict(tmp_path, stations=("CP-1",), clock={"start_at": kit.iso(start), "rate": 0})
+    async with kit.running_bridge(config) as running, running.station("CP-1", now=lambda: start) as station:
+        await running.settled("CP-1")
+        transaction_id = await station.start(1)
+        entry = kit.entry("CP-1", 11, now=start, transaction_id=transaction_id)
+        plan_id = await running.publish([entry], now=start)
+        await running.reaches(plan_id, "CP-1", "verified")

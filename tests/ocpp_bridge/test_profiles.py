@@ -31,6 +31,7 @@ wirings = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(limits, wirings, st.sampled_from(["A", "W"]), st.integers(1, 12), st.floats(0.1, 2000))
 def test_a_profile_never_allows_more_than_the_target(values, wiring, unit, max_periods, slot_s):
     target = steps([(NOW_S + k * slot_s, value) for k, value in enumerate(values)])

@@ -1,0 +1,240 @@
+"""The pure parts that decide: curves, sharing of limits, meters, evidence."""
+
+import math
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocpp_bridge import curves
+from ocpp_bridge.curves import Curve, RunningTotal, constant, steps
+from ocpp_bridge.evidence import Evidence, Watch, check_composite
+from ocpp_bridge.holdings import Held, Holdings
+from ocpp_bridge.metering import Sample, read_sample
+from ocpp_bridge.profiles import Place, Slot, Wiring, base_profile, plan_profile
+from ocpp_bridge.protocol import Composite
+from ocpp_bridge.targets import Demand, share_out, shrink
+
+AC = Wiring("ac", 3, 230.0, 22.0, 4.14)
+NOW = datetime(2026, 2, 10, 18, 0, tzinfo=UTC)
+NOW_S = NOW.timestamp()
+KEY = ("CP-1", 1)
+
+any_curve = st.lists(st.tuples(st.integers(0, 50), st.integers(-20, 20)), min_size=1, max_size=8).map(
+    lambda pairs: steps(sorted({float(start): float(value) for start, value in pairs}.items()))
+)
+probes = [-1.0, *(k / 2 for k in range(102))]
+
+
+# --- curves --------------------------------------------------------------------------------------------------------
+
+
+@given(any_curve, any_curve)
+def test_operations_are_those_of_the_values(left, right):
+    for at in probes:
+        assert curves.upper(left, right).at(at) == max(left.at(at), right.at(at))
+        assert curves.lower(left, right).at(at) == min(left.at(at), right.at(at))
+        assert curves.minus(left, right).at(at) == left.at(at) - right.at(at)
+        assert left.until(10.0, 7.0).at(at) == (left.at(at) if at < 10 else 7.0)
+        assert left.since(10.0, 7.0).at(at) == (left.at(at) if at >= 10 else 7.0)
+
+
+@given(any_curve)
+def test_a_curve_is_in_its_simplest_form(curve):
+    assert curve.starts[0] == -math.inf
+    assert list(curve.starts) == sorted(set(curve.starts))
+    assert all(a != b for a, b in zip(curve.values, curve.values[1:], strict=False))
+
+
+@given(st.lists(st.tuples(any_curve, any_curve), max_size=5))
+def test_a_running_total_is_the_sum_of_what_is_in_it(pairs):
+    total = RunningTotal()
+    for old, new in pairs:
+        total.replace(None, old)
+        total.replace(old, new)
+    for at in probes:
+        assert total.curve().at(at) == pytest.approx(sum(new.at(at) for _, new in pairs))
+
+
+@given(any_curve, any_curve, st.integers(0, 50))
+def test_the_first_excess_is_found(curve, ceiling, since):
+    found = curves.exceeds(curve, ceiling, since_s=since)
+    above = [at for at in probes if at >= since and curve.at(at) > ceiling.at(at)]
+    assert found == (min(above) if above else None)
+
+
+# --- sharing -------------------------------------------------------------------------------------------------------
+
+demands = st.lists(
+    st.builds(
+        Demand,
+        st.floats(0, 50).map(constant),
+        st.sampled_from([0.0, 4.2, 6.0]),
+        st.sampled_from([0.0, 4.14]),
+        st.just((None,)),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(demands, st.floats(-10, 200))
+def test_shares_are_within_what_is_available_and_what_was_wanted(wanted, available):
+    by_key = {("CP", k): demand for k, demand in enumerate(wanted)}
+    shares = share_out(by_key, {None: constant(available)}, now_s=NOW_S)
+    assert sum(curve.at(NOW_S) for curve in shares.values()) <= max(0.0, available) + 1e-5
+    for key, demand in by_key.items():
+        assert -1e-9 <= shares[key].at(NOW_S) <= demand.wanted_kw.at(NOW_S) + 1e-9
+
+
+def test_fallbacks_are_taken_last_and_minima_are_kept():
+    two = [Demand(constant(20.0), 4.2, 4.14, (None,))] * 2
+    assert shrink([20.0, 20.0], two, 30.0) == pytest.approx([15.0, 15.0])
+    assert shrink([20.0, 20.0], two, 9.0) == pytest.approx([4.5, 4.5])
+    assert shrink([20.0, 20.0], two, 5.0) == [4.2, 0.0]
+    none = [Demand(constant(10.0), 0.0, 4.14, (None,))] * 3
+    assert shrink([10.0] * 3, none, 9.0) == pytest.approx([4.5, 4.5, 0.0])
+
+
+def test_a_group_is_shared_before_the_site():
+    of_group = Demand(constant(20.0), 4.2, 4.14, (None, "g"))
+    alone = Demand(constant(20.0), 4.2, 4.14, (None,))
+    shares = share_out({("A", 1): of_group, ("B", 1): alone}, {"g": constant(8.0), None: constant(40.0)}, now_s=0)
+    assert [shares[key].at(0) for key in (("A", 1), ("B", 1))] == pytest.approx([8.0, 20.0])
+
+
+# --- holdings ------------------------------------------------------------------------------------------------------
+
+
+def held(sequence, amperes, end_s, slot=Slot.TRANSACTION):
+    place = Place(1, slot, 3, "7" if slot is Slot.TRANSACTION else None)
+    profile = plan_profile(constant(amperes), place=place, end_s=end_s, as_of=NOW, unit="A", wiring=AC)
+    return Held(sequence, profile, profile.reserved_kw(AC))
+
+
+def based(limit_kw=4.2):
+    holdings = Holdings({KEY: 22.0})
+    profile = base_profile(1, limit_kw, unit="A", wiring=AC, as_of=NOW)
+    holdings.sent(KEY, Held(1, profile, profile.reserved_kw(AC)))
+    assert holdings.bound(KEY).at(NOW_S) == 22.0  # sent is not accepted
+    holdings.accepted(KEY, 1)
+    holdings.see_transaction(KEY, sees=True)
+    return holdings
+
+
+def test_a_connector_counts_at_the_highest_that_it_may_hold_until_a_minute_after():
+    holdings = based()
+    assert holdings.bound(KEY).at(NOW_S) == pytest.approx(4.14)
+    holdings.sent(KEY, held(2, 16.0, NOW_S + 900))
+    assert holdings.bound(KEY).at(NOW_S) == pytest.approx(11.04)
+    holdings.accepted(KEY, 2)
+    holdings.sent(KEY, held(3, 0.0, NOW_S + 900))
+    assert holdings.bound(KEY).at(NOW_S) == pytest.approx(11.04)
+    holdings.accepted(KEY, 3)
+    assert holdings.bound(KEY).at(NOW_S) == 0.0
+    assert holdings.bound(KEY).at(NOW_S + 839) == 0.0
+    assert holdings.bound(KEY).at(NOW_S + 841) == pytest.approx(4.14)  # its clock may be a minute ahead
+
+
+def test_a_late_acknowledgement_does_not_undo_a_newer_one():
+    holdings = based()
+    holdings.sent(KEY, held(2, 16.0, NOW_S + 900))
+    holdings.sent(KEY, held(3, 8.0, NOW_S + 900))
+    holdings.accepted(KEY, 3)
+    holdings.accepted(KEY, 2)
+    assert holdings.bound(KEY).at(NOW_S) == pytest.approx(5.52)
+
+
+def test_a_transaction_out_of_sight_or_over_brings_the_fallback_back():
+    holdings = based()
+    holdings.sent(KEY, held(2, 0.0, NOW_S + 900))
+    holdings.accepted(KEY, 2)
+    holdings.see_transaction(KEY, sees=False)
+    assert holdings.bound(KEY).at(NOW_S) == pytest.approx(4.14)
+    holdings.see_transaction(KEY, sees=True)
+    assert holdings.bound(KEY).at(NOW_S) == 0.0
+    holdings.forget_transactions(KEY, but=None)
+    assert holdings.bound(KEY).at(NOW_S) == pytest.approx(4.14)
+
+
+# --- meters --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("items", "field", "expected"),
+    [
+        ([{"value": "1234"}], "energy_register_kwh", 1.234),
+        ([{"value": 1.5, "unit": "kWh"}], "energy_register_kwh", 1.5),
+        ([{"value": "7", "measurand": "Power.Active.Import", "unit": "kW"}], "power_kw", 7.0),
+        ([{"value": "7000", "measurand": "Power.Active.Import"}], "power_kw", 7.0),
+        (
+            [
+                {"value": "2000", "measurand": "Power.Active.Import", "phase": phase, "unit": "W"}
+                for phase in ("L1-N", "L2-N", "L3-N")
+            ],
+            "power_kw",
+            6.0,
+        ),
+        ([{"value": 12.5, "measurand": "SoC", "unit": "Percent"}], "soc_pct", 12.5),
+        (
+            [{"value": 5, "measurand": "Power.Active.Import", "unitOfMeasure": {"unit": "W", "multiplier": 3}}],
+            "power_kw",
+            5.0,
+        ),
+        ([{"value": "16", "measurand": "Current.Offered", "unit": "A"}], "offered_a", 16.0),
+        ([{"value": "NaN"}, {"value": None}, "x", {}], "energy_register_kwh", None),
+    ],
+)
+def test_meter_values_are_read_in_every_unit_and_form(items, field, expected):
+    assert getattr(read_sample(items), field) == pytest.approx(expected)
+
+
+# --- evidence ------------------------------------------------------------------------------------------------------
+
+
+def test_a_composite_schedule_agrees_when_it_is_nowhere_above():
+    profile = held(1, 16.0, NOW_S + 3600)
+
+    def check(*periods, unit="A"):
+        return check_composite(Composite(unit, periods), profile, AC, asked_at_s=NOW_S, duration_s=3600).agrees
+
+    assert check((0, 16.0))
+    assert check((0.3, 15.0))
+    assert check((0, 11040.0), unit="W")
+    assert not check((0, 17.0))
+    assert not check((0, -1.0))
+    assert not check((0, 16.0), (600, 32.0))
+
+
+def test_a_meter_above_the_limit_contradicts_and_one_near_it_confirms():
+    watch = Watch()
+    over = Sample(power_kw=11.0)
+    found = [watch.judge(over, 5.0, offered_kw=None, now_s=NOW_S + k * 30) for k in range(8)]
+    assert next(finding.agrees for finding in found if finding is not None) is False
+    assert "11.00 kW is metered where 5.00 kW was set" in found[-1].detail
+    watch = Watch()
+    near = Sample(power_kw=4.9)
+    found = [watch.judge(near, 5.0, offered_kw=None, now_s=NOW_S + k * 30) for k in range(8)]
+    assert found[-1].evidence is Evidence.METERED
+    assert found[-1].agrees
+    idle = Watch()
+    assert all(idle.judge(Sample(power_kw=0.0), 5.0, offered_kw=None, now_s=NOW_S + k * 30) is None for k in range(8))
+
+
+def test_offered_power_is_a_rung_of_its_own():
+    watch = Watch()
+    watch.judge(Sample(), 5.0, offered_kw=5.0, now_s=NOW_S)
+    assert watch.judge(Sample(), 5.0, offered_kw=5.0, now_s=NOW_S + 61).evidence is Evidence.OFFERED
+
+
+def test_phases_are_proven_by_samples_in_a_row():
+    watch = Watch()
+    one = Sample(current_a={"L1": 15.0, "L2": 0.0, "L3": 0.1})
+    assert [watch.phases_used(one) for _ in range(3)] == [None, None, 1]
+    assert watch.phases_used(Sample(current_a={"L1": 15.0, "L2": 1.5, "L3": 0.0})) is None
+    assert watch.phases_used(Sample(current_a={"L1": 15.0})) is None
+
+
+def test_curves_compare_by_value():
+    assert Curve((-math.inf, 5.0), (1.0, 2.0)) == steps([(0, 1.0), (5.0, 2.0)])
