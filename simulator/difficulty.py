@@ -172,9 +172,9 @@ def _fewest_short(world: World, site: Site, night: list[Session], begin: datetim
 
         _charge(world, site, sessions, begin=begin, rule=rule, bound=Bound.LIMIT_LESS_FALLBACKS)
         fewest = min(fewest, _short(sessions))
-        if fewest == 0:
-            break
         rest = [session for session in sessions if session.stay.connector.index not in given_up]
+        if fewest == 0 or not rest:
+            break
         worst = max(rest, key=lambda session: (session.target - session.soc) * session.stay.battery.capacity_kwh)
         given_up.add(worst.stay.connector.index)
     return fewest

@@ -16,6 +16,7 @@ from simulator.live.night import Night, make_stations
 from simulator.live.site_meter import SiteMeter
 from simulator.output.frames import registers_at_live_start
 from simulator.output.secrets import GEOTAB_PASSWORD, GEOTAB_USER, RFMS_TOKEN, station_password
+from simulator.output.signals import LOAD_FILE
 from simulator.providers.gate import Gate
 from simulator.providers.geotab import Account, GeotabServer
 from simulator.providers.rfms import RfmsServer
@@ -38,7 +39,7 @@ async def run(world: World, folder: Path, *, clock_file: Path) -> None:
     telematics = Telematics(world)
     telematics.release(world.scenario.live_start_at)
     stations = make_stations(world, registers_at_live_start(world))
-    night = Night(world, stations, telematics, SiteMeter(world, folder / "signals" / "site_load.csv"), folder)
+    night = Night(world, stations, telematics, SiteMeter(world, folder / "signals" / LOAD_FILE), folder)
 
     def now() -> datetime:
         return night.now(clock)

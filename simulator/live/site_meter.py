@@ -5,16 +5,17 @@ from pathlib import Path
 from typing import Any
 
 from simulator.charge_point.station import Station
-from simulator.output.signals import load_lines
+from simulator.output.signals import load_lines, write_load
 from simulator.world.history import World
 from simulator.world.market import QUARTER
 
 
 class SiteMeter:
-    """Follows the night tick by tick; the load file grows by a line per site and quarter-hour."""
+    """Follows the night tick by tick; the load file, begun anew, grows by a line per site and quarter-hour."""
 
     def __init__(self, world: World, load_file: Path) -> None:
         self._world, self._load_file = world, load_file
+        write_load(world, load_file)
         self._written_to = world.scenario.live_start_at
         self._site_of = {connector.station_id: connector.site_id for connector in world.fleet.connectors}
         self._peak_kw = {site.site_id: 0.0 for site in world.fleet.sites}

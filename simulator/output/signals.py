@@ -13,6 +13,7 @@ from simulator.world.fleet import Site
 from simulator.world.history import World
 from simulator.world.market import QUARTER, price_series
 
+LOAD_FILE = "site_load.csv"
 LOAD_HEADER = "site_id,start_at,end_at,base_load_kw,pv_kw"
 
 
@@ -21,8 +22,13 @@ def write_signals(world: World, folder: Path) -> None:
     write_text_atomic(folder / "day_ahead.csv", _prices(world))
     for site in world.fleet.sites:
         write_text_atomic(folder / f"weather-{site.site_id}.json", _weather(world, site))
+    write_load(world, folder / LOAD_FILE)
+
+
+def write_load(world: World, path: Path) -> None:
+    """Write the meters' export up to the live start."""
     lines = load_lines(world, world.scenario.history_start_at, world.scenario.live_start_at)
-    write_text_atomic(folder / "site_load.csv", "\n".join([LOAD_HEADER, *lines]) + "\n")
+    write_text_atomic(path, "\n".join([LOAD_HEADER, *lines]) + "\n")
 
 
 def load_lines(world: World, begin_at: datetime, end_at: datetime) -> list[str]:

@@ -170,11 +170,17 @@ def _choose(scenario: Scenario, wish: Wish, free: list[Connector]) -> Connector:
     home = next((bay for bay in free if wish.vehicle and bay.index == wish.vehicle.home), None)
     label = wish.vehicle.vehicle_id if wish.vehicle else "guest"
     chance = stream(scenario.seed, "bay", label, wish.plug_at.isoformat())
-    is_elsewhere = chance.uniform() < scenario.difficulty.wrong_bay_share
+    is_planted = wish.vehicle is not None and _is_planted_elsewhere(wish.vehicle, wish.plug_at)
+    is_elsewhere = is_planted or chance.uniform() < scenario.difficulty.wrong_bay_share
     others = [bay for bay in free if bay is not home]
     if home is not None and not (is_elsewhere and others):
         return home
     return others[int(chance.integers(len(others)))]
+
+
+def _is_planted_elsewhere(vehicle: Vehicle, plug_at: datetime) -> bool:
+    """Say whether this is the one wrong bay that the live night always has: the first van's."""
+    return vehicle.vehicle_id == "N-VAN-01" and local_date(plug_at, TIMEZONE) == LIVE_DATE
 
 
 def _guest(wish: Wish) -> Guest:

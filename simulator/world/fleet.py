@@ -241,7 +241,9 @@ def _vehicles(
         model = _model(vehicle_class, home, number)
         relief = reliefs[k % len(reliefs)]
         block = _block(scenario, place, name, model, relief)
-        made.append(_vehicle(scenario, name, place, model, home.index, block, index=first_index + k))
+        made.append(
+            _vehicle(scenario, name, model, site_id=place.site_id, home=home.index, block=block, index=first_index + k)
+        )
     return made
 
 
@@ -257,7 +259,7 @@ def _model(vehicle_class: str, home: Connector, number: int) -> Model:
 
 
 def _vehicle(
-    scenario: Scenario, name: str, place: SitePlace, model: Model, home: int, block: Block, *, index: int
+    scenario: Scenario, name: str, model: Model, *, site_id: str, home: int, block: Block, index: int
 ) -> Vehicle:
     chance = stream(scenario.seed, "vehicle", name)
     soh = float(chance.uniform(0.90, 0.995))
@@ -271,7 +273,7 @@ def _vehicle(
         vehicle_id=name,
         vin=_vin(scenario.seed, name, model),
         device_id=f"b{index + 1:X}",
-        site_id=place.site_id,
+        site_id=site_id,
         model=model,
         token=f"04{int(share(scenario.seed, 'token', name) * 16**12):012X}",
         home=home,

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from ocpp_bridge.security import verify_password
 from simulator.cli import app
 from simulator.output.secrets import station_password
 from simulator.scenario import Difficulty, Scenario, read_scenario
+from tests.simulator.conftest import SECRETS
 
 
 def prepare(folder: Path, *arguments: str) -> Path:
@@ -28,9 +30,16 @@ def prepare(folder: Path, *arguments: str) -> Path:
     return folder
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return prepare(tmp_path / "demo", "--vehicles", "12", "--days", "6", "--seed", "3", "--port-base", "9750")
+ARGUMENTS = ("--vehicles", "12", "--days", "6", "--seed", "3", "--port-base", "9750")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One prepared scenario that no test changes."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**SECRETS, "DEPOTWISE_HASH_KEY": "a key for tests only"}.items():
+            patch.setenv(name, value)
+        return prepare(tmp_path_factory.mktemp("prepared") / "demo", *ARGUMENTS)
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -67,9 +76,7 @@ def test_bridges_start_with_it_and_know_the_stations_passwords(tmp_path: Path, a
 
 
 def test_same_arguments_write_the_same_bytes(folder: Path, tmp_path: Path):
-    again = prepare(
-        tmp_path / "again" / "demo", "--vehicles", "12", "--days", "6", "--seed", "3", "--port-base", "9750"
-    )
+    again = prepare(tmp_path / "demo", *ARGUMENTS)
     names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
 
     assert names == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
@@ -116,14 +123,14 @@ def test_site_load_ends_at_the_live_start(folder: Path):
     assert {row["pv_kw"] for row in rows if row["site_id"] == "north"} == {"0.00"}
 
 
-def test_scenario_survives_the_file(folder: Path):
+def test_scenario_survives_the_file(folder: Path, tmp_path: Path):
     scenario = read_scenario(folder)
 
     assert scenario == Scenario(seed=3, vehicles=12, days=6, ports=scenario.ports, difficulty=Difficulty())
     assert scenario.ports.base == 9750
-    (folder / "scenario.json").write_text("{}")
+    (tmp_path / "scenario.json").write_text("{}")
     with pytest.raises(ValueError, match="prepare"):
-        read_scenario(folder)
+        read_scenario(tmp_path)
 
 
 def test_truth_and_configuration_agree_on_plans_but_not_on_the_truth(folder: Path):
@@ -149,7 +156,7 @@ def test_serve_prints_ready_follows_the_clock_and_writes_the_night(tmp_path: Pat
         drive_clock(folder / "clock.json", at=start, rate=40_000)
         clock = SimulatedClock(start, 0, file=folder / "clock.json")
         while (clock.now() - start).total_seconds() < 70_000:
-            pass
+            time.sleep(0.05)
     finally:
         process.terminate()
         assert process.wait(20) == 0
