@@ -13,7 +13,7 @@ from ingestion.http import SourceClient
 from ingestion.providers.base import JsonObject, Page
 from ingestion.registry.models import Source
 
-SUFFIXES: Final = (".csv", ".csv.gz", ".json", ".xml")
+SUFFIXES: Final = (".csv", ".csv.gz", ".json")
 ANSWER: Final = "answer"
 
 
@@ -59,13 +59,13 @@ def fetched_at(page: Page) -> str | None:
 
 
 def _documents(client: SourceClient, source: Source) -> Iterator[tuple[str, bytes]]:
-    if source.path is None:
-        yield ANSWER, client.get("").body
-    elif source.path.is_file():
-        yield source.path.name, source.path.read_bytes()
-    elif source.path.is_dir():
-        for path in sorted(source.path.iterdir()):
-            if path.is_file() and path.name.endswith(SUFFIXES):
-                yield path.name, path.read_bytes()
+    path = source.path
+    if source.url is not None:
+        yield ANSWER, client.get(source.url).body
+    elif path is not None and path.is_file():
+        yield path.name, path.read_bytes()
+    elif path is not None and path.is_dir():
+        files = (one for one in sorted(path.iterdir()) if one.is_file() and one.name.endswith(SUFFIXES))
+        yield from ((one.name, one.read_bytes()) for one in files)
     else:
-        raise FileNotFoundError(f"{source.source_id}: {source.path} is no file or folder; correct path of this source")
+        raise FileNotFoundError(f"{source.source_id}: {path} is no file or folder; correct path of this source")
