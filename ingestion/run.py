@@ -25,6 +25,7 @@ from ingestion.providers.base import Page, PayloadError, Provider
 from ingestion.registry.models import Source, SourceKind
 from ingestion.registry.registry import Registry
 from ingestion.reports import IngestReport, SourceFailure
+from ingestion.retention import expire_positions
 from ingestion.trips import land_trips
 
 logger = logging.getLogger(__name__)
@@ -101,6 +102,7 @@ def ingest_source(
         if source.kind in KINDS_WITHOUT_TRIPS:
             report += IngestReport(source.source_id, entities=land_trips(run.destination, run.cursors))
         payloads.expire(source.source_id, keep=retention_of(source.kind), as_of=as_of)
+        expire_positions(landing, source.source_id, as_of=as_of)
     return report
 
 

@@ -64,7 +64,7 @@ def _by_ignition(rows: pl.DataFrame) -> pl.DataFrame:
     is_on = pl.col("trigger").is_in(ON_TRIGGERS).fill_null(value=False)
     is_off = pl.col("trigger").is_in(OFF_TRIGGERS).fill_null(value=False)
     falls_silent = (pl.col("next_at") - pl.col("observed_at") > SILENCE).fill_null(value=False)
-    switched = pl.when(is_on & ~falls_silent).then(True).when(is_off | falls_silent).then(False)  # noqa: FBT003
+    switched = pl.when(is_off | falls_silent).then(pl.lit(value=False)).when(is_on).then(pl.lit(value=True))
     was_on = switched.forward_fill().shift(1).over("vehicle_id").fill_null(value=False)
     stated = rows.with_columns(
         (is_on & ~was_on).alias(STARTS),

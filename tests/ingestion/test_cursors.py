@@ -1,7 +1,7 @@
 """Cursors: what was written is read, a missing one means never polled, a damaged one says what to do."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestion.cursors import CursorStore, Progress
@@ -9,6 +9,7 @@ from ingestion.cursors import CursorStore, Progress
 JSON = st.dictionaries(st.text(max_size=8), st.one_of(st.none(), st.integers(), st.text(max_size=8)), max_size=4)
 
 
+@settings(deadline=None)
 @given(cursor=st.none() | JSON, carry=JSON)
 def test_what_is_written_is_read(tmp_path_factory, cursor, carry):
     store = CursorStore(tmp_path_factory.mktemp("cursors"))

@@ -162,7 +162,7 @@ def test_since_leaves_older_transactions_alone(match):
     assert len(match([old, transaction(2, token=VAN_1_TOKEN)], since=T0 - timedelta(days=3))) == 1
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(
     starts=st.lists(st.integers(0, 600), min_size=1, max_size=6, unique=True),
     tokens=st.lists(st.sampled_from(["a", "b", None]), min_size=6, max_size=6),

@@ -75,7 +75,7 @@ ENTRIES = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(ENTRIES)
 def test_the_same_samples_again_bring_nothing(entries):
     merged, _ = merge_snapshots(samples(*entries), landed())
@@ -83,7 +83,7 @@ def test_the_same_samples_again_bring_nothing(entries):
     assert (again.height, bringing.len()) == (0, 0)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(ENTRIES, st.integers(0, 8))
 def test_pieces_say_what_the_whole_says_where_samples_do_not_contradict(entries, cut):
     alike = [{**one, "soc_pct": one["soc_pct"] and 10.0, "odometer_km": one["odometer_km"] and 1.0} for one in entries]

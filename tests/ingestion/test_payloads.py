@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingestion.payloads import DamagedPayloadError, PayloadArchive, retention_of
@@ -16,6 +16,7 @@ def archive(tmp_path):
     return PayloadArchive(tmp_path / "payloads")
 
 
+@settings(deadline=None)
 @given(body=st.binary(max_size=2000), name=st.text(max_size=30))
 def test_what_is_stored_is_read(tmp_path_factory, body, name):
     archive = PayloadArchive(tmp_path_factory.mktemp("payloads"))

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.entities import ENTITIES
@@ -70,6 +70,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_nothing_private_is_left_at_any_depth(value):
     text = json.dumps(without_private(value)).casefold()

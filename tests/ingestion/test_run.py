@@ -151,3 +151,13 @@ def test_page_bytes_are_kept_and_expire(make_depot, serve, rfms, status):
     assert names == {"vehicles", "vehiclestatuses", "vehiclepositions"}
     depot.ingest("rfms-heavy", END + timedelta(days=20))
     assert not any(path.exists() for path in kept)
+
+
+def test_precise_positions_are_kept_two_weeks_and_presence_for_good(make_depot, serve, rfms, status):
+    server = rfms(statuses=[status(T0 + timedelta(days=days), km=1000 + days) for days in range(20)])
+    server.clock_at = END + timedelta(days=20)
+    depot = make_depot(rfms=serve(server.app()))
+    depot.ingest("rfms-heavy", T0 + timedelta(days=19, hours=12))
+    assert min(row["observed_at"] for row in depot.rows("vehicle_position")) == T0 + timedelta(days=5)
+    assert [row["at_site_id"] for row in depot.rows("vehicle_snapshot")] == ["north"] * 20
+    assert depot.ingest("rfms-heavy", T0 + timedelta(days=19, hours=12)).read == 0

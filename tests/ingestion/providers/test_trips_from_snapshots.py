@@ -110,7 +110,7 @@ def test_no_snapshots_no_trips():
     assert resume.is_empty()
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     lengths=st.lists(st.sampled_from([0.0, 0.0, 3.0, 9.0]), min_size=4, max_size=24),
     has_ignition=st.booleans(),

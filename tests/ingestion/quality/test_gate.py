@@ -121,7 +121,7 @@ def test_the_odometer_only_grows_per_vehicle_whatever_the_order():
     assert judged("vehicle_snapshot", *entries)[1] == [(2, "odometer_decreased", True)]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries(
