@@ -84,9 +84,14 @@ def tapered_rows(problem: Problem) -> BoolArray:
     Energy that is paid for taking it may fill any battery beyond its target, so then all can.
     """
     curve = curve_of(problem)
-    if problem.feed_in_per_kwh < 0 or (problem.price_per_kwh < 0).any():
+    if may_overfill(problem):
         return np.ones(problem.fleet.size, dtype=np.bool_)
     return problem.fleet.required_soc_pct / 100 > curve.switch_soc + 1e-9
+
+
+def may_overfill(problem: Problem) -> bool:
+    """Say whether energy beyond a target can be worth taking, because somebody pays for it."""
+    return problem.feed_in_per_kwh < 0 or bool((problem.price_per_kwh < 0).any())
 
 
 def _add_taper(program: Program, problem: Problem, chosen: IntArray, powers: tuple[IntArray, IntArray]) -> None:

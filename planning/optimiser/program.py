@@ -58,6 +58,10 @@ class Program:
         Raises:
             SolverError: there is no optimum, or it was not found.
         """
+        return self.open(solver=solver).solve()
+
+    def open(self, *, solver: str = "choose") -> "OpenProgram":
+        """Hand the programme to the solver, to be solved, added to, and solved again from where it was."""
         import highspy  # noqa: PLC0415  (a tenth of a second that importers of the model need not pay)
 
         library: Any = highspy
@@ -69,16 +73,7 @@ class Program:
         options.solver = solver
         highs.passOptions(options)
         highs.passModel(self._model(library))
-        highs.run()
-        status = highs.getModelStatus()
-        if status != library.HighsModelStatus.kOptimal:
-            raise SolverError(f"HiGHS ended with {highs.modelStatusToString(status)!r}")
-        solution = highs.getSolution()
-        return Solution(
-            values=np.array(solution.col_value, dtype=np.float64),
-            row_duals=np.array(solution.row_dual, dtype=np.float64),
-            objective=float(highs.getInfo().objective_function_value),
-        )
+        return OpenProgram(library, highs, self.column_count)
 
     def _model(self, library: Any) -> Any:  # noqa: ANN401  (the solver has no types)
         model = library.HighsLp()
@@ -92,6 +87,50 @@ class Program:
         model.a_matrix_.start_, model.a_matrix_.index_ = starts, row[order]
         model.a_matrix_.value_ = value[order]
         return model
+
+
+class OpenProgram:
+    """A programme in the solver's hands; every solve starts from the basis of the one before."""
+
+    def __init__(self, library: Any, highs: Any, column_count: int) -> None:  # noqa: ANN401  (the solver has no types)
+        self._library, self._highs = library, highs
+        self.column_count = column_count
+
+    def solve(self) -> Solution:
+        """Solve what is there now.
+
+        Raises:
+            SolverError: there is no optimum, or it was not found.
+        """
+        self._highs.run()
+        status = self._highs.getModelStatus()
+        if status != self._library.HighsModelStatus.kOptimal:
+            raise SolverError(f"HiGHS ended with {self._highs.modelStatusToString(status)!r}")
+        solution = self._highs.getSolution()
+        return Solution(
+            values=np.array(solution.col_value, dtype=np.float64),
+            row_duals=np.array(solution.row_dual, dtype=np.float64),
+            objective=float(self._highs.getInfo().objective_function_value),
+        )
+
+    def add_columns(self, costs: FloatArray, coefficients: FloatArray, rows: IntArray) -> IntArray:
+        """Add a non-negative variable per line of dense ``coefficients`` [k, rows]; return their indices."""
+        line, place = np.nonzero(coefficients)
+        starts = np.searchsorted(line, np.arange(len(costs))).astype(np.int32)
+        free = np.full(len(costs), self._library.kHighsInf)
+        index, value = rows[place].astype(np.int32), coefficients[line, place]
+        self._highs.addCols(len(costs), costs, np.zeros(len(costs)), free, len(value), starts, index, value)
+        self.column_count += len(costs)
+        return np.arange(self.column_count - len(costs), self.column_count)
+
+    def set_costs(self, columns: IntArray, costs: FloatArray) -> None:
+        """Change the costs of columns."""
+        self._highs.changeColsCost(len(columns), columns.astype(np.int32), costs)
+
+    def set_upper_bounds(self, columns: IntArray, bound: float) -> None:
+        """Change the upper bound of columns whose lower bound is zero."""
+        high = np.full(len(columns), min(bound, self._library.kHighsInf))
+        self._highs.changeColsBounds(len(columns), columns.astype(np.int32), np.zeros(len(columns)), high)
 
 
 def _fill(values: Values, count: int) -> FloatArray:

@@ -3,12 +3,25 @@
 Which method solves it is decided here and nowhere else.
 """
 
+import logging
+
 from planning.model import Problem
+from planning.optimiser.decomposition import NotConvergedError, solve_decomposed
 from planning.optimiser.monolith import solve_monolith
+from planning.optimiser.program import SolverError
 from planning.optimiser.result import Relaxation
 from planning.optimiser.scope import Scope
+
+LARGE_FLEET = 150
+
+logger = logging.getLogger(__name__)
 
 
 def relax(problem: Problem, scope: Scope) -> Relaxation:
     """Return the optimum of the linear relaxation within a scope, and its proven lower bound."""
+    if problem.fleet.size >= LARGE_FLEET and scope.floor_kw is None:
+        try:
+            return solve_decomposed(problem, scope)
+        except (NotConvergedError, SolverError) as error:
+            logger.warning("the whole programme is solved at once: %s", error)
     return solve_monolith(problem, scope)
