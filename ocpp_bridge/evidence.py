@@ -5,6 +5,7 @@ and the power that is metered. A lower rung never hides that a higher one contra
 """
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
@@ -71,7 +72,7 @@ class Watch:
     since_s: float = 0.0
     below: int = 0
     above: int = 0
-    phases: deque[frozenset[str]] = field(default_factory=lambda: deque(maxlen=SAMPLES_NEEDED))
+    phases: deque[int] = field(default_factory=lambda: deque(maxlen=SAMPLES_NEEDED))
 
     def judge(
         self, sample: Sample, limit_kw: float | None, *, offered_kw: float | None, now_s: float
@@ -100,14 +101,38 @@ class Watch:
             return Finding(Evidence.METERED, agrees=False, detail=text)
         return Finding(Evidence.METERED, agrees=True) if self.below >= SAMPLES_NEEDED else None
 
-    def phases_used(self, sample: Sample) -> int | None:
-        """Return how many phases the vehicle surely uses, once enough samples agree; None until then."""
-        if len(sample.current_a) < 3:
+    def phases_used(self, sample: Sample, *, expected: "ExpectedPhases | None" = None) -> int | None:
+        """Return how many phases the vehicle surely uses, once enough samples in a row agree; None until then.
+
+        Currents per phase show it directly. A total power shows it only for a vehicle that is said to use fewer:
+        it draws as much as that number of phases carries at its limit, and one sample of more disproves it.
+        """
+        if len(sample.current_a) >= 3:
+            vote = _phases_on(sample.current_a)
+        elif expected is not None and sample.power_kw is not None and expected.limit_kw > 0:
+            if sample.power_kw > 1.1 * expected.limit_kw:
+                self.phases.clear()
+                return expected.lines
+            vote = expected.phases if sample.power_kw >= 0.8 * expected.limit_kw else None
+        else:
             return None
-        on = frozenset(phase for phase, current in sample.current_a.items() if current >= PHASE_ON_A)
-        off = frozenset(phase for phase, current in sample.current_a.items() if current < PHASE_OFF_A)
-        if not on or len(on) + len(off) < 3:
+        if vote is None:
             self.phases.clear()
             return None
-        self.phases.append(on)
-        return len(on) if len(self.phases) == SAMPLES_NEEDED and len(set(self.phases)) == 1 else None
+        self.phases.append(vote)
+        return vote if self.phases.count(vote) == SAMPLES_NEEDED else None
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedPhases:
+    """What a vehicle is said to use of a connector's lines, and the power that this carries at its present limit."""
+
+    phases: int
+    lines: int
+    limit_kw: float
+
+
+def _phases_on(current_a: Mapping[str, float]) -> int | None:
+    on = sum(current >= PHASE_ON_A for current in current_a.values())
+    off = sum(current < PHASE_OFF_A for current in current_a.values())
+    return on if on and on + off >= 3 else None

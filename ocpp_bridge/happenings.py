@@ -13,7 +13,7 @@ from core.time_grid import format_instant, parse_instant
 from ocpp_bridge.conductor import Conductor
 from ocpp_bridge.config import AccessConfig
 from ocpp_bridge.events import EventLog
-from ocpp_bridge.evidence import Finding, Watch
+from ocpp_bridge.evidence import ExpectedPhases, Finding, Watch
 from ocpp_bridge.holdings import ConnectorKey
 from ocpp_bridge.metering import Sample
 from ocpp_bridge.outbox import Evidence
@@ -210,20 +210,30 @@ class Happenings:
     def _judge(self, connector: Connector, sample: Sample) -> None:
         """Compare the meter with what the connector accepted."""
         watch = self._watches.setdefault(connector.key, Watch())
-        line = self._conductor.lines[connector.key]
         now_s = self._clock.now().timestamp()
-        used = watch.phases_used(sample)
-        if used is not None and connector.transaction_id is not None and connector.config.current_type == "ac":
-            share = min(1.0, used / connector.config.wiring.lines)
-            if share != line.proven_share and share >= 1 / line.config.wiring.lines:
-                self._conductor.phases_proven(connector.key, share)
         slot = Slot.TRANSACTION if connector.transaction_id is not None else Slot.DEFAULT
         held = self._conductor.holdings.newest(connector.key, slot)
         held = held or self._conductor.holdings.newest(connector.key, Slot.DEFAULT)
         limit = held.reserved_kw.at(now_s) if held is not None and held.accepted and held.expires_s > now_s else None
+        self._prove_phases(connector, watch, sample, limit)
         finding = watch.judge(sample, limit, offered_kw=_offered_kw(connector, sample), now_s=now_s)
         if finding is not None and held is not None:
             self._report(connector.key, finding)
+
+    def _prove_phases(self, connector: Connector, watch: Watch, sample: Sample, reserved_kw: float | None) -> None:
+        """A vehicle that is seen to use fewer phases need not be counted for all of them."""
+        line = self._conductor.lines[connector.key]
+        lines = connector.config.wiring.lines
+        said = line.entry.vehicle_phases if line.entry is not None and line.wish is not None else None
+        expected = None
+        if said is not None and said < lines and reserved_kw is not None:
+            expected = ExpectedPhases(said, lines, reserved_kw * said / lines)
+        used = watch.phases_used(sample, expected=expected)
+        if used is None or connector.transaction_id is None or connector.config.current_type != "ac":
+            return
+        share = min(1.0, used / lines)
+        if share != line.proven_share:
+            self._conductor.phases_proven(connector.key, share)
 
     def _report(self, key: ConnectorKey, finding: Finding) -> None:
         line = self._conductor.lines[key]

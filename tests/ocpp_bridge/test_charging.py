@@ -300,3 +300,29 @@ async def test_a_paused_clock_stops_nothing_but_time(kit, tmp_path):
         entry = kit.entry("CP-1", 11, now=start, transaction_id=transaction_id)
         plan_id = await running.publish([entry], now=start)
         await running.reaches(plan_id, "CP-1", "verified")
+
+
+async def test_a_single_phase_van_counts_for_three_until_its_meter_says_otherwise(bridge, kit):
+    async with bridge.station("CP-1") as one, bridge.station("CP-2") as two:
+        await bridge.settled("CP-1")
+        await bridge.settled("CP-2")
+        ids = [await one.start(1), await two.start(1)]
+        plan_id = await bridge.publish(
+            [
+                kit.entry("CP-1", 7.36, transaction_id=ids[0], vehicle_phases=1),
+                kit.entry("CP-2", 20, transaction_id=ids[1]),
+            ]
+        )
+        await bridge.reaches(plan_id, "CP-1", "accepted", "verified")
+        await bridge.reaches(plan_id, "CP-2", "accepted", "verified")
+        assert one.allowed_kw(1) + two.allowed_kw(1) <= 30
+        for _ in range(3):
+            power_kw = one.allowed_kw(1) / 3
+            await one.meter(1, {"value": str(power_kw), "measurand": "Power.Active.Import", "unit": "kW"})
+
+        def both_whole():
+            return one.book.limit_a(1, one.now(), ids[0]) > 31.3 and two.allowed_kw(1) > 19.9
+
+        await kit.eventually(both_whole, 5, lambda: f"{one.allowed_kw(1) / 3} and {two.allowed_kw(1)} kW")
+        profile = one.installed("TxProfile")[-1]["csChargingProfiles"]
+        assert profile["chargingSchedule"]["chargingSchedulePeriod"][0]["numberPhases"] == 1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ocpp_bridge import curves
 from ocpp_bridge.curves import Curve, RunningTotal, constant, steps
-from ocpp_bridge.evidence import Evidence, Watch, check_composite
+from ocpp_bridge.evidence import Evidence, ExpectedPhases, Watch, check_composite
 from ocpp_bridge.holdings import Held, Holdings
 from ocpp_bridge.metering import Sample, read_sample
 from ocpp_bridge.profiles import Place, Slot, Wiring, base_profile, plan_profile
@@ -234,6 +234,19 @@ def test_phases_are_proven_by_samples_in_a_row():
     assert [watch.phases_used(one) for _ in range(3)] == [None, None, 1]
     assert watch.phases_used(Sample(current_a={"L1": 15.0, "L2": 1.5, "L3": 0.0})) is None
     assert watch.phases_used(Sample(current_a={"L1": 15.0})) is None
+
+
+def test_total_power_proves_only_what_was_said_and_more_disproves_it():
+    watch, said = Watch(), ExpectedPhases(phases=1, lines=3, limit_kw=7.36)
+
+    def used(power_kw):
+        return watch.phases_used(Sample(power_kw=power_kw), expected=said)
+
+    assert [used(7.2) for _ in range(3)] == [None, None, 1]
+    assert used(22.0) == 3
+    assert [used(power) for power in (7.2, 7.2, 3.0, 7.2, 7.2)] == [None] * 5
+    assert used(7.2) == 1
+    assert watch.phases_used(Sample(power_kw=7.2)) is None
 
 
 def test_curves_compare_by_value():
