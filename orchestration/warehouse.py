@@ -9,7 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ import polars as pl
 
 from core.files import write_atomic, write_text_atomic
 from core.landing import Landing
-from core.locks import file_lock
+from core.locks import LockTimeoutError, file_lock
 from core.pseudonyms import KEY_VARIABLE, keyed_hash
 from core.settings import Settings, secret
 from orchestration.dbt_run import BuildError, NodeResult, WarehouseError, dbt_dir, manifest_file, node_results, run_dbt
@@ -42,6 +42,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 MARTS: Final = "marts"
+LOCK_TIMEOUT_S = 600.0
 STORAGE_VERSION: Final = "v1.2.0"
 """Clients from DuckDB 1.2 on can read the published copy."""
 
@@ -90,7 +91,7 @@ def build(settings: Settings, *, select: str | None = None, unit_tests: bool = F
 
     Raises:
         BuildError: a model or a test failed, or dbt could not start.
-        core.locks.LockTimeoutError: another process works on the warehouse.
+        WarehouseError: another process has been at work on the warehouse for ten minutes.
     """
     with _locked(settings) as lock:
         return _build(settings, lock, _build_arguments(select=select, unit_tests=unit_tests), whole=select is None)
@@ -177,7 +178,12 @@ def manifest_path(settings: Settings) -> Path:
 
 @contextmanager
 def _locked(settings: Settings) -> Iterator[int]:
-    with file_lock(settings.warehouse_path.with_suffix(".lock"), inheritable=True) as lock:
+    path = settings.warehouse_path.with_suffix(".lock")
+    with ExitStack() as stack:
+        try:
+            lock = stack.enter_context(file_lock(path, timeout_s=LOCK_TIMEOUT_S, inheritable=True))
+        except LockTimeoutError as error:
+            raise WarehouseError(str(error)) from error
         yield lock
 
 

@@ -13,3 +13,14 @@
 {% macro default__value_at_last(value, order) -%}
     arg_max_null({{ value }}, {{ order }})
 {%- endmacro %}
+
+{# Window functions that pass over NULL; the window follows them. #}
+{% macro first_known(value) %}{{ return(adapter.dispatch('first_known', 'depotwise')(value)) }}{% endmacro %}
+{% macro default__first_known(value) -%}
+    first_value({{ value }} ignore nulls)
+{%- endmacro %}
+
+{% macro last_known(value) %}{{ return(adapter.dispatch('last_known', 'depotwise')(value)) }}{% endmacro %}
+{% macro default__last_known(value) -%}
+    last_value({{ value }} ignore nulls)
+{%- endmacro %}

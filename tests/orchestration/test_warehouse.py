@@ -6,6 +6,7 @@ import duckdb
 import pytest
 
 from core.landing import Landing
+from core.locks import file_lock
 from core.settings import Settings
 from orchestration import warehouse
 from orchestration.dbt_run import NodeResult
@@ -80,6 +81,15 @@ def test_a_failed_build_names_the_table_and_is_never_published(settings: Setting
     assert warehouse.manifest_path(settings).exists()
     with pytest.raises(warehouse.WarehouseError, match="no finished build"):
         warehouse.publish(settings)
+
+
+def test_who_finds_the_warehouse_busy_says_so(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warehouse, "LOCK_TIMEOUT_S", 0.1)
+    with (
+        file_lock(settings.warehouse_path.with_suffix(".lock")),
+        pytest.raises(warehouse.WarehouseError, match="locked by another process"),
+    ):
+        warehouse.build(settings)
 
 
 def test_warnings_are_what_did_not_stop_the_build() -> None:

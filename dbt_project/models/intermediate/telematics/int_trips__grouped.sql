@@ -58,9 +58,9 @@ dated as (
         *,
         min(started_at) over duty as duty_started_at,
         coalesce(
-            first_value(known_timezone ignore nulls) over duty_in_order, '{{ var("default_timezone") }}'
+            {{ first_known('known_timezone') }} over duty_in_order, '{{ var("default_timezone") }}'
         ) as timezone,
-        first_value(known_timezone ignore nulls) over duty_in_order is null as is_timezone_assumed
+        {{ first_known('known_timezone') }} over duty_in_order is null as is_timezone_assumed
     from numbered
     window
         duty as (partition by vehicle_id, duty_number),

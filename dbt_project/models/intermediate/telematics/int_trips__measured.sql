@@ -27,10 +27,10 @@ timeline as (
 carried as (
     select
         vehicle_id, happened_at, moment, started_at,
-        last_value(soc_pct ignore nulls) over so_far as soc_pct,
-        last_value(soc_at ignore nulls) over so_far as soc_at,
-        last_value(energy_used_total_kwh ignore nulls) over so_far as energy_used_total_kwh,
-        last_value(energy_at ignore nulls) over so_far as energy_at
+        {{ last_known('soc_pct') }} over so_far as soc_pct,
+        {{ last_known('soc_at') }} over so_far as soc_at,
+        {{ last_known('energy_used_total_kwh') }} over so_far as energy_used_total_kwh,
+        {{ last_known('energy_at') }} over so_far as energy_at
     from timeline
     window so_far as (
         partition by vehicle_id order by happened_at, moment rows between unbounded preceding and current row
