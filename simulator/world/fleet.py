@@ -24,7 +24,7 @@ WEEK = frozenset(range(5))
 VEHICLE_CLASSES = ("van", "truck", "bus")
 AC_MIN_KW, AC_FALLBACK_KW = 4.14, 4.2
 DC_MIN_KW = 6.0
-SMALL_FLEET, SMALL_FLEET_SHARE = 8, 0.6  # below it, the limit lets one strong connector work at this share
+SMALL_FLEET, SMALL_FLEET_SHARE = 8, 0.9  # below it, the limit lets one strong connector work at this share
 P90_Z = 1.2816
 
 
