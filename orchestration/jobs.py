@@ -24,8 +24,8 @@ JobName = Literal["nightly", "intraday", "train", "report"]
 INGESTED = dg.AssetSelection.groups(*INGESTED_GROUPS) & dg.AssetSelection.key_prefixes("raw")
 ingest_job = dg.define_asset_job(
     "ingest",
-    selection=INGESTED,
-    description="Sources into landing: configuration, telematics, charging, signals.",
+    selection=INGESTED.without_checks(),
+    description="Sources into landing: what a plan needs, and nothing that could keep it waiting.",
 )
 refresh_job = dg.define_asset_job(
     "refresh",
@@ -35,19 +35,16 @@ refresh_job = dg.define_asset_job(
 train_job = dg.define_asset_job(
     "train",
     selection=dg.AssetSelection.groups("training"),
-    partitions_def=SITES,
     description="Fit forecasts of a site, and promote them only where they beat the best baseline.",
 )
 plan_job = dg.define_asset_job(
     "plan",
     selection=dg.AssetSelection.groups("forecasts", "plans", "publication", "reports"),
-    partitions_def=SITES,
     description="Forecast, plan, publish and report for a site.",
 )
 report_job = dg.define_asset_job(
     "report",
     selection=dg.AssetSelection.groups("reports"),
-    partitions_def=SITES,
     description="The operations page of a site.",
 )
 JOBS = (ingest_job, refresh_job, train_job, plan_job, report_job)
