@@ -124,7 +124,8 @@ def _node_result(result: Mapping[str, Any], rows: Mapping[tuple[str, str], int])
     kind = unique_id.split(".", maxsplit=1)[0]
     place = (result.get("relation_name") or "").replace('"', "").split(".")
     is_table = kind in {"model", "seed"} and len(place) == 3
-    schema, name = (place[1], place[2]) if is_table else ("", unique_id.split(".")[2])
+    # A unit test's id ends in the model and its own name, a data test's in its name and a hash.
+    schema, name = (place[1], place[2]) if is_table else ("", unique_id.split(".")[3 if kind == "unit_test" else 2])
     return NodeResult(
         unique_id,
         kind,

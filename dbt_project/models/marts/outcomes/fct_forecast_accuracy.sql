@@ -1,8 +1,9 @@
 with forecasts as (
-    {{ latest_of_sources(ref('stg_forecast'), key=['site_id', 'target', 'subject_id', 'predicted_at']) }}
+    select *, try_cast(right(subject_id, 10) as date) as subject_date
+    from ({{ latest_of_sources(ref('stg_forecast'), key=['site_id', 'target', 'subject_id', 'predicted_at']) }}) as latest
 ),
 
--- The duty that a forecast speaks of is the first that ends after it was made.
+-- A subject that ends in a date names the operating day; otherwise it is the first day that ends after the forecast.
 returns as (
     select *
     from (
@@ -17,6 +18,7 @@ returns as (
         inner join {{ ref('fct_duty_cycle_day') }} as days
             on
                 forecasts.vehicle_id = days.vehicle_id
+                and (forecasts.subject_date is null or forecasts.subject_date = days.operating_date)
                 and days.last_return_at > forecasts.predicted_at
                 and days.last_return_at <= {{ add_minutes('forecasts.predicted_at', 2880) }}
         where forecasts.target in ('return_at', 'soc_at_arrival_pct')
