@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure: examples have no time limit, tests do (pyproject.toml).
+settings.register_profile("depotwise", deadline=None)
+settings.load_profile("depotwise")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from orchestration.cli.keys import ensure_hash_key
 from orchestration.cli.output import console, friendly, say_json
 
 CONFIG = typer.Option("--config", envvar="DEPOTWISE_CONFIG", help="Configuration folder (default HOME/config).")
@@ -33,11 +34,15 @@ def check(
     json: Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")] = False,
 ) -> None:
     """Validate configuration and credentials: every mistake at once, with what would be right."""
+    from core.landing import Landing
     from core.settings import Settings
     from ingestion.registry.doctor import check as examine
 
-    folder = config or Settings().config_dir
-    findings = examine(folder, as_of=datetime.now(UTC), connect=connect)
+    settings = Settings()
+    ensure_hash_key(settings)
+    folder = config or settings.config_dir
+    landing = Landing(settings.landing_dir) if settings.landing_dir.exists() else None
+    findings = examine(folder, as_of=datetime.now(UTC), connect=connect, landing=landing)
     failed = [finding for finding in findings if finding.is_error]
     if json:
         say_json(

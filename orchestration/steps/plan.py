@@ -81,7 +81,7 @@ def plan_site(
         as_of,
         start_at + HORIZON_SLOTS * SLOT,
         return_forecasts(rows),
-        daily_consumption(workplace.landing, as_of=as_of),
+        daily_consumption(workplace.landing, workplace.registry.vehicles_of(site_id), site_id=site_id, as_of=as_of),
     )
     state = site_state(site, workplace.registry.connectors_of(site_id), inputs, fleet)
     assembled = assemble(state, book.requests(fleet.vehicles), as_of=as_of)

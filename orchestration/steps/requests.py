@@ -9,6 +9,8 @@ import polars as pl
 
 from core.landing import Landing
 from ingestion.registry.models import Site, Vehicle
+from ml.dataset import KnownFacts
+from ml.fleet import fleet_facts
 from orchestration.steps.fleet_state import VehicleState
 from planning.fallback import SocEstimate, estimate_soc
 from planning.requirements import (
@@ -69,13 +71,22 @@ def return_forecasts(rows: pl.DataFrame) -> dict[str, ReturnForecast]:
     return found
 
 
-def daily_consumption(landing: Landing, *, as_of: datetime) -> dict[str, float]:
-    """Return the consumption (kWh/km) that each vehicle exceeds on one day in ten; without history it is absent."""
-    trips = landing.read("trip", as_of=as_of, since=as_of - CONSUMPTION_HISTORY)
-    days = (
-        trips.filter(pl.col("energy_kwh").is_not_null(), ~pl.col("is_deleted").fill_null(value=False))
-        .group_by("vehicle_id", pl.col("started_at").dt.date().alias("day"))
-        .agg(pl.col("distance_km").sum(), pl.col("energy_kwh").sum())
+def daily_consumption(
+    landing: Landing, vehicles: Sequence[Vehicle], *, site_id: str, as_of: datetime
+) -> dict[str, float]:
+    """Return the consumption (kWh/km) that each vehicle exceeds on one day in ten; without history it is absent.
+
+    A day's energy is what the vehicle counted, else what its SoC fell by.
+    """
+    facts = fleet_facts(KnownFacts(landing, as_of=as_of, since=as_of - CONSUMPTION_HISTORY), site_id=site_id)
+    batteries = pl.DataFrame(
+        [(vehicle.vehicle_id, vehicle_spec(vehicle).battery_kwh) for vehicle in vehicles],
+        schema={"vehicle_id": pl.String, "battery_kwh": pl.Float64},
+        orient="row",
+    )
+    by_soc = pl.col("drop_pp") / 100 * pl.col("battery_kwh")
+    days = facts.cycles.join(batteries, on="vehicle_id", how="inner").with_columns(
+        energy_kwh=pl.coalesce("energy_kwh", by_soc)
     )
     return dict(consumption_p90(days).iter_rows())
 
