@@ -125,13 +125,13 @@ joined as (
     left join {{ ref('int_vehicles__current') }} as vehicles on departures.vehicle_id = vehicles.vehicle_id
 ),
 
--- Where the charged energy cannot be told in points of SoC, a fresh reading stands for itself and a stale one for
+-- What is not due has no evidence yet. Where the charged energy cannot be told in points of SoC, a fresh reading stands for itself and a stale one for
 -- nothing.
 judged as (
     select
         *,
         case
-            when soc_age_min is null then null
+            when soc_age_min is null or not is_due then null
             when soc_age_min <= {{ var('fresh_soc_minutes') }} then 1
             when added_soc_pct > 0 then 3
             when added_soc_pct = 0 then 2

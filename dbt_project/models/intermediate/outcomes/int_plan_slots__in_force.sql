@@ -5,7 +5,7 @@ with limits as (
         plan_id,
         {{ json_number_elements('problem_json', '$.grid_limit_kw') }} as import_limit_kw,
         {{ json_number_indices('problem_json', '$.grid_limit_kw') }} as slot
-    from {{ ref('int_plans__in_force') }}
+    from ({{ latest_of_sources(ref('stg_plan'), key=['plan_id']) }}) as plans
 ),
 
 slots as (

@@ -9,5 +9,5 @@ select
     start_at,
     {{ add_minutes('start_at', 'slots * coalesce(' ~ json_number('problem_json', '$.slot_minutes') ~ ', 15)') }} as end_at,
     coalesce({{ json_number('problem_json', '$.slot_minutes') }}, 15) as slot_minutes,
-    slots, cost_total, currency, peak_kw, ready_vehicles, short_vehicles, trigger, problem_json
+    slots, cost_total, currency, peak_kw, ready_vehicles, short_vehicles, trigger
 from plans
