@@ -21,10 +21,10 @@ from simulator.world.fleet_catalogue import (
 )
 
 WEEK = frozenset(range(5))
-VEHICLE_CLASSES = ("van", "truck", "bus")
+FIRST_PLACE = {"van": 0, "truck": 1, "bus": 0}  # where an odd one goes, so that both depots have something heavy
 AC_MIN_KW, AC_FALLBACK_KW = 4.14, 4.2
 DC_MIN_KW = 6.0
-SMALL_FLEET, SMALL_FLEET_SHARE = 8, 0.9  # below it, the limit lets one strong connector work at this share
+SMALL_FLEET, SMALL_FLEET_SHARE = 8, 0.6  # below it, the limit lets one strong connector work at this share
 P90_Z = 1.2816
 
 
@@ -179,9 +179,9 @@ def build_fleet(scenario: Scenario) -> Fleet:
     for place_index, place in enumerate(places):
         mine = [
             vehicle_class
-            for vehicle_class in VEHICLE_CLASSES
+            for vehicle_class in FIRST_PLACE
             for k in range(numbers[vehicle_class])
-            if k % len(places) == place_index
+            if (k + FIRST_PLACE[vehicle_class]) % len(places) == place_index
         ]
         bays = _connectors(place, mine, first_index=len(connectors))
         vehicles += _vehicles(scenario, place, mine, bays, first_index=len(vehicles))
