@@ -58,7 +58,7 @@ def decide(predictions: pl.DataFrame, *, models: Sequence[str], baselines: Seque
         fallback: The rule that is used where nothing can be compared.
     """
     losses = with_losses(predictions)
-    means = losses.group_by("name").agg(pl.col("error", "loss").mean())
+    means = losses.group_by("name", maintain_order=True).agg(pl.col("error", "loss").mean())
     mae = dict(means.select("name", "error").iter_rows())
     loss = dict(means.select("name", "loss").iter_rows())
     rows = int(losses["row_key"].n_unique())
@@ -139,7 +139,8 @@ def paired_p_value(losses: pl.DataFrame, *, model: str, baseline: str, value: st
         "name", index=["row_key", "predicted_at"], values=value
     )
     daily = (
-        wide.group_by(pl.col("predicted_at").dt.date().alias("day"))
+        wide.sort("predicted_at", "row_key")
+        .group_by(pl.col("predicted_at").dt.date().alias("day"), maintain_order=True)
         .agg((pl.col(baseline) - pl.col(model)).sum().alias("gain"), pl.len().alias("rows"))
         .sort("day")
     )

@@ -209,8 +209,11 @@ def _grow_sklearn(
     inputs: FloatArray, missed: FloatArray, leaf_rows: Sequence[int], parameters: TreeParameters
 ) -> list[Any]:
     from sklearn.ensemble import HistGradientBoostingRegressor
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
-    return [
+    # A column without any value cannot be cut into bins there; a constant is as uninformative.
+    inputs = np.where(np.isnan(inputs).all(axis=0), 0.0, inputs)
+    models = [
         HistGradientBoostingRegressor(
             loss="quantile",
             quantile=level,
@@ -222,6 +225,8 @@ def _grow_sklearn(
             max_bins=parameters.bins,
             early_stopping=False,
             random_state=parameters.seed,
-        ).fit(inputs, missed)
+        )
         for level, least in zip(parameters.levels, leaf_rows, strict=True)
     ]
+    with threadpool_limits(limits=parameters.threads):
+        return [model.fit(inputs, missed) for model in models]

@@ -213,3 +213,32 @@ def small_fleet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Landing, Flee
 
 
 FAST_TREES = TreeParameters(trees=40, levels=(0.05, 0.5, 0.95))
+
+
+@pytest.fixture(scope="session")
+def charging_landing(tmp_path_factory: pytest.TempPathFactory) -> Landing:
+    """Charging sessions of ten users over eight weeks: each stays and takes what is his habit, with noise."""
+    random = np.random.default_rng(11)
+    size, users = 1200, 10
+    user = random.integers(0, users, size)
+    started = sorted(START + timedelta(minutes=int(minute)) for minute in random.integers(0, 56 * 1440, size))
+    stay_h = np.clip(2 + user * 0.8 + random.normal(0, 0.5, size), 0.2, None)
+    energy = np.clip(5 + user * 3 + random.normal(0, 2, size), 0.1, None)
+    ended = [at + timedelta(hours=float(stay)) for at, stay in zip(started, stay_h, strict=True)]
+    base = {
+        "station_id": [f"CP-{station}" for station in random.integers(0, 6, size)],
+        "connector_id": 1,
+        "transaction_id": [f"tx-{number}" for number in range(size)],
+        "site_id": SITE,
+        "started_at": started,
+        "user_id": [f"user-{number}" for number in user],
+        "requested_kwh": (energy * random.uniform(0.8, 2.0, size)).tolist(),
+    }
+    opened = {**base, "observed_at": started, "available_at": started}
+    closed = {**base, "ended_at": ended, "energy_kwh": energy.tolist(), "observed_at": ended}
+    closed["available_at"] = [at + LATENCY for at in ended]
+    landing = Landing(tmp_path_factory.mktemp("charging") / "landing")
+    landing.append("site", static("site", [{"site_id": SITE, "timezone": "UTC"}]), source="registry")
+    for columns in (opened, closed):
+        landing.append("charging_transaction", table("charging_transaction", columns, height=size), source="files")
+    return landing
