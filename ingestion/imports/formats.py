@@ -17,12 +17,14 @@ from ingestion.imports import (
     day_ahead,
     dundee,
     epfl,
+    hyundai_kia,
     kia_monitor,
     leaf,
     moer,
     ocpp_frames,
     sap,
     tariff,
+    teslafi,
 )
 from ingestion.imports.history import Format
 
@@ -36,6 +38,8 @@ SETS: Final = (
     kia_monitor,
     leaf,
     bmw_i3,
+    teslafi,
+    hyundai_kia,
     epfl,
     asensio,
     dundee,

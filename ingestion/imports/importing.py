@@ -19,6 +19,7 @@ from ingestion.columns import Check, check
 from ingestion.imports.formats import format_named
 from ingestion.imports.history import KNOWN_SINCE, RECORD_REF, Format, History
 from ingestion.providers.base import RECORD
+from ingestion.quality.plausibility import NOTHING_KNOWN, PLAUSIBILITY, with_known
 from ingestion.quality.rules import row_rules
 
 SCHEMA: Final = "depotwise.import/1"
@@ -70,12 +71,15 @@ def import_path(path: Path, format: str, *, landing: Landing, as_of: datetime | 
 
 
 def ruled(history: History, *, as_of: datetime) -> History:
-    """Apply the row rules that hold for every source, whatever a set's own module has checked already."""
+    """Apply the rules that hold for every source, whatever a set's own module has checked already."""
     rows, rejected = {}, [history.rejected]
     for entity, table in history.rows.items():
         rules = [rule for rule in row_rules(ENTITIES[entity], table.columns, as_of=as_of) if not _is_about_age(rule)]
-        rows[entity], found = check(table, rules, entity=entity)
-        rejected.append(found)
+        sane, found = check(table, rules, entity=entity)
+        plausible = PLAUSIBILITY[entity](table.columns) if entity in PLAUSIBILITY else []
+        good, implausible = check(with_known(sane, NOTHING_KNOWN), plausible, entity=entity)
+        rows[entity] = good.select(table.columns)
+        rejected += [found, implausible]
     # Both versions of a row fail the same rule; that is one finding.
     found_once = pl.concat(rejected).unique([RECORD, "entity", "reason"], keep="first", maintain_order=True)
     return replace(history, rows=rows, rejected=found_once)
@@ -138,7 +142,8 @@ def _balance(history: History, outcome: LandingReport, shown: pl.Series) -> dict
 def _quarantined(history: History, chosen: Format) -> pl.DataFrame:
     """Return the refused records as they came, personal columns left out."""
     refused = history.rejected.filter(~pl.col("field_only"))
-    kept = pl.struct(pl.exclude(RECORD, RECORD_REF, *chosen.private)).struct.json_encode()
+    names = [name for name in history.records.columns if name not in (RECORD, RECORD_REF, *chosen.private)]
+    kept = pl.struct(names).struct.json_encode() if names else pl.lit("{}")
     records = history.records.join(refused.select(RECORD).unique(), on=RECORD, how="semi")
     known = pl.lit(KNOWN_SINCE, INSTANT)
     return (

@@ -103,6 +103,36 @@ PLAIN_SUMS: Final[Mapping[str, PlainSum]] = MappingProxyType(
             "trip",
             pl.col("energy_kwh").sum(),
         ),
+        "teslafi": PlainSum(
+            "teslafi",
+            "km, of all readings",
+            """
+            select sum(try_cast(odometer as double)) * 1.609344
+            from read_csv('{folder}/*.csv', all_varchar = true, union_by_name = true)
+            """,
+            "vehicle_snapshot",
+            pl.col("odometer_km").sum(),
+        ),
+        "hyundai_kia": PlainSum(
+            "hyundai_kia",
+            "% SoC, of distinct states",
+            """
+            select sum(soc)
+            from (
+                select distinct
+                    regexp_extract(filename, '([a-z]+_[a-z0-9_]+_20[0-9][0-9]|[a-z0-9_]+)[^/]*$', 1) as car,
+                    coalesce(
+                        content ->> '$.status.evStatus.batteryStatus',
+                        content ->> '$.vehicleStatus.evStatus.batteryStatus',
+                        content ->> '$.lastVehicleInfo.vehicleStatusRpt.vehicleStatus.evStatus.batteryStatus',
+                        content ->> '$.Green.BatteryManagement.BatteryRemain.Ratio'
+                    )::double as soc
+                from read_text('{folder}/*.json')
+            )
+            """,
+            "vehicle_snapshot",
+            pl.col("soc_pct").sum(),
+        ),
         "epfl": _energy("epfl", """select sum("Energy (Wh)") / 1000 from read_csv('{folder}/*.csv')"""),
         "asensio": _energy("workplace_asensio", "select sum(kwhTotal) from read_csv('{folder}/*.csv')"),
         "dundee": _energy(

@@ -1,5 +1,6 @@
 """Vehicles' own logs: stale odometers, values before the sensors are ready, drives without a date."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -132,3 +133,93 @@ def test_i3_files_must_be_named_after_a_drive(tmp_path: Path, landing: Landing) 
     i3_drive(tmp_path / "set", "TripX")
     with pytest.raises(UnreadableError, match="named after a drive"):
         import_path(tmp_path / "set", "bmw_i3", landing=landing, as_of=NOW)
+
+
+TESLA_HEADER = (
+    "data_id,Date,vin,battery_level,odometer,charging_state,charger_power,fast_charger_present,speed,outside_temp,"
+    "est_battery_range,gps_as_of"
+)
+
+
+def tesla(
+    clock: str, *, utc: datetime | None, soc: object = 80, state: str = "Disconnected", miles: object = 100
+) -> str:
+    receiver = "" if utc is None else int(utc.timestamp())
+    return f"1,2019-10-27 {clock},5YJ3,{soc},{miles},{state},11,None,None,20.5,100,{receiver}"
+
+
+def test_tesla_minutes_get_their_zone_from_the_receiver(run_import, landing: Landing) -> None:
+    """The clock goes back at 03:00 of summer time: 02:30 comes twice, and a minute without a receiver follows."""
+    before, after = datetime(2019, 10, 27, 0, 30, tzinfo=UTC), datetime(2019, 10, 27, 1, 30, tzinfo=UTC)
+    lines = [
+        tesla("02:30:00", utc=before - timedelta(seconds=20)),
+        tesla("02:59:00", utc=None),
+        tesla("02:30:00", utc=after - timedelta(seconds=10), state="Charging"),
+        tesla("02:31:00", utc=None, soc="None", state="", miles=""),
+    ]
+    report = run_import("teslafi", {"05_dst_TeslaFi102019.csv": "\n".join([TESLA_HEADER, *lines])})
+    assert report.rows == {"read": 4, "landed": 4, "duplicates": 0, "quarantined": 0}
+    states = landing.read("vehicle_snapshot")
+    assert states["observed_at"].to_list()[:3] == [before, before + timedelta(minutes=29), after]
+    assert states["charging_power_kw"].to_list()[:3] == [None, None, 11.0]
+    assert states["odometer_km"][0] == pytest.approx(160.9344)
+    assert states["vehicle_id"].unique().to_list() == ["teslafi:05_dst"]
+
+
+def test_a_tesla_whose_zone_nothing_tells_is_quarantined(run_import, landing: Landing) -> None:
+    report = run_import("teslafi", {"x_TeslaFi1.csv": f"{TESLA_HEADER}\n{tesla('02:30:00', utc=None)}\n"})
+    assert report.reasons == {"no_zone": 1}
+    assert "5YJ3" not in str(landing.read("quarantined_row").rows())
+
+
+DOCUMENTS = {
+    "eu_maker_car_2023_a.json": {
+        "odometer": {"value": 15_234, "unit": 1},
+        "vehicleStatus": {
+            "time": "20240720120000",
+            "battery": {"batSoc": 85},
+            "evStatus": {
+                "batteryStatus": 76, "batteryCharge": True, "batteryPlugin": 2,
+                "drvDistance": [{"rangeByFuel": {"totalAvailableRange": {"value": 310, "unit": 1}}}],
+            },
+        },
+    },
+    "us_maker_car_2020_b.json": {
+        "vehicleConfig": {"vehicleDetail": {"vehicle": {"mileage": 1000}}},
+        "lastVehicleInfo": {"vehicleStatusRpt": {"vehicleStatus": {
+            "syncDate": {"utc": "20240615143000"},
+            "evStatus": {
+                "batteryStatus": 68, "batteryCharge": False, "batteryPlugin": 0,
+                "drvDistance": [{"rangeByFuel": {"totalAvailableRange": {"value": 100, "unit": 3}}}],
+            },
+        }}},
+    },
+    "eu_maker_newer_2025.json": {
+        "Date": "20250420202723.000",
+        "Drivetrain": {"Odometer": 1774.1, "FuelSystem": {"DTE": {"Unit": 1, "Total": 450}}},
+        "Green": {
+            "BatteryManagement": {"BatteryRemain": {"Ratio": 255}},
+            "ChargingInformation": {"ConnectorFastening": {"State": False}},
+        },
+    },
+}  # fmt: skip
+
+
+def test_vehicle_answers_of_every_layout(run_import, landing: Landing) -> None:
+    report = run_import("hyundai_kia", {name: json.dumps(document) for name, document in DOCUMENTS.items()})
+    assert report.rows["landed"] == 3
+    assert report.reasons == {"soc_pct_out_of_range": 1}  # 255 is what the car says when it does not know
+    states = {
+        row["vehicle_id"].removeprefix("hyundai_kia:"): row for row in landing.read("vehicle_snapshot").to_dicts()
+    }
+    europe, america, newer = states["eu_maker_car_2023"], states["us_maker_car_2020"], states["eu_maker_newer_2025"]
+    assert (europe["soc_pct"], europe["is_plugged"], europe["charging_state"]) == (76.0, True, "charging")
+    assert europe["observed_at"] == datetime(2024, 7, 20, 10, tzinfo=UTC)
+    assert (america["odometer_km"], america["range_km"]) == (pytest.approx(1609.344), pytest.approx(160.9344))
+    assert america["observed_at"] == datetime(2024, 6, 15, 14, 30, tzinfo=UTC)
+    assert (newer["soc_pct"], newer["is_plugged"], newer["range_km"]) == (None, False, 450.0)
+
+
+def test_a_vehicle_answer_must_name_its_region(run_import) -> None:
+    with pytest.raises(UnreadableError, match="is no answer named after its region"):
+        run_import("hyundai_kia", {"zz_car.json": "{}"})
