@@ -27,7 +27,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 demo: $(STAMP) ## the main job on a simulated depot, over real sockets, end to end
-	@$(BIN)/depotwise demo
+	@$(BIN)/depotwise demo $(DEMO_ARGS)
 
 test: $(STAMP) ## the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)

@@ -60,7 +60,7 @@ def import_files(
 
 
 def sql(
-    query: Annotated[str, typer.Argument(help="One SELECT over the marts, e.g. 'select * from marts.fct_trip'.")],
+    query: Annotated[str, typer.Argument(help="One SELECT over the marts, e.g. 'select * from fct_trip'.")],
     limit: Annotated[int, typer.Option(min=1, help="Rows printed at most.")] = 50,
     json: Annotated[bool, typer.Option("--json", help="One JSON object per row.")] = False,
 ) -> None:
