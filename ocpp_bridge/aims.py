@@ -52,7 +52,7 @@ def _granted(situation: Situation, line: Line, wish: Wish | None, share: Curve |
         return desires.granted(wish, share, proven_share=line.proven_share)
     if situation.publication is None and situation.override is None:
         return None  # nobody asks for anything: the fallbacks fit by configuration
-    rest = situation.holdings.rest_kw(line.key)
+    rest = situation.holdings.rest(line.key)
     transaction_id, wiring = line.transaction_id, line.config.wiring
     return desires.emergency(share, rest, transaction_id=transaction_id, wiring=wiring, now_s=now_s)
 
@@ -91,7 +91,7 @@ def _by_merit(lines: Mapping[ConnectorKey, Line]) -> list[ConnectorKey]:
 
 
 def _demand(situation: Situation, key: ConnectorKey, wish: Wish | None) -> Demand:
-    line, rest = situation.lines[key], situation.holdings.rest_kw(key)
+    line, rest = situation.lines[key], situation.holdings.rest(key)
     wiring = line.config.wiring
     least_kw = wiring.least_a * wiring.voltage_v * wiring.lines / 1000 * line.proven_share
     wanted = desires.wanted_kw(wish, rest, proven_share=line.proven_share)

@@ -20,7 +20,7 @@ from ocpp_bridge.config import BridgeConfig
 from ocpp_bridge.curves import Curve, lower
 from ocpp_bridge.desires import Override
 from ocpp_bridge.holdings import CLOCK_MARGIN_S, ConnectorKey, Held, Holdings
-from ocpp_bridge.lines import REFRESH_S, WORTH_SENDING, Change, Line, Link, needs_sending, render
+from ocpp_bridge.lines import REFRESH_S, WORTH_SENDING, Change, Line, Link, needs_sending, render, render_base
 from ocpp_bridge.outbox import Evidence, State
 from ocpp_bridge.profiles import Capabilities, Place, Slot
 from ocpp_bridge.steps import Install, Outcome, Remove, Step
@@ -42,7 +42,10 @@ class Conductor:
     def __init__(self, config: BridgeConfig, *, last_sequence: int = 0) -> None:
         self.config = config
         self.changes: list[Change] = []
-        self.lines = {key: Line(key, connector, self.changes) for key, connector in config.connector_map.items()}
+        windows = config.fallback_windows()
+        self.lines = {
+            key: Line(key, one, self.changes, window=windows[key]) for key, one in config.connector_map.items()
+        }
         self.links = {station.station_id: Link() for station in config.stations}
         self.holdings = Holdings({key: line.config.max_kw for key, line in self.lines.items()})
         self.publication: Publication | None = None
@@ -270,11 +273,9 @@ class Conductor:
 
     def _base_step(self, line: Line, link: Link, as_of: datetime) -> Iterator[Step]:
         unit = line.base_unit(link.capabilities)
-        if line.base_is_current or unit is None:
+        if unit is None or (line.base_is_current and as_of.timestamp() < line.base_renew_s):
             return
-        wiring = line.config.wiring
-        profile = profiles.base_profile(line.key[1], line.config.fallback_kw, unit=unit, wiring=wiring, as_of=as_of)
-        held = Held(0, profile, profile.reserved_kw(wiring))
+        held = render_base(line, unit, as_of=as_of)
         if self.holdings.fits(line.key, held, self._limits, now_s=as_of.timestamp()):
             yield Install(line.key, held)
 
@@ -312,9 +313,8 @@ class Conductor:
             return None
         held = render(line, line.wish, place, link.capabilities, as_of=as_of)
         newest = self.holdings.newest(line.key, place.slot)
-        if held is None or not needs_sending(newest, held, now_s=as_of.timestamp(), worth=worth):
-            return None
-        return held
+        must = held is not None and needs_sending(newest, held, now_s=as_of.timestamp(), worth=worth)
+        return held if must else None
 
     def _place(self, line: Line, link: Link) -> Place | None:
         """Return the place in the station's stack to try next; close the entry when all were refused."""

@@ -17,6 +17,7 @@ from core.clock import Clock, SimulatedClock, WallClock
 from core.time_grid import to_utc
 from ocpp_bridge.holdings import ConnectorKey
 from ocpp_bridge.profiles import Wiring
+from ocpp_bridge.rotation import Share, Window, windows
 
 log = logging.getLogger(__name__)
 
@@ -206,6 +207,10 @@ class BridgeConfig(_Section):
 
     def _too_much_fallback(self) -> Iterator[str]:
         if self.fallback == "rotate":
+            try:
+                self.fallback_windows()
+            except ValueError as error:
+                yield str(error)
             return
         for scope, limit_kw in self.limits_kw.items():
             together = sum(
@@ -219,6 +224,21 @@ class BridgeConfig(_Section):
                     f"the fallbacks of {where} are together {together:g} kW, {together - limit_kw:g} kW above its "
                     f"limit of {limit_kw:g} kW; lower them, or set fallback: rotate"
                 )
+
+    def fallback_windows(self) -> dict[ConnectorKey, Window | None]:
+        """Return the daily window of each connector's fallback; None where it always holds.
+
+        Raises:
+            ValueError: rotating does not help.
+        """
+        connectors = self.connector_map
+        if self.fallback == "constant":
+            return dict.fromkeys(connectors)
+        shares = [
+            Share(one.fallback_kw, (None,) if one.group_id is None else (None, one.group_id))
+            for one in connectors.values()
+        ]
+        return dict(zip(connectors, windows(shares, self.limits_kw), strict=True))
 
     def connectors(self) -> Iterator[tuple[str, ConnectorConfig]]:
         """Yield every connector with its station's id."""

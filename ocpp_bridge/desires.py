@@ -88,9 +88,8 @@ def wish_of(publication: Publication, entry: ConnectorPlan, config: ConnectorCon
     )
 
 
-def wanted_kw(wish: Wish | None, rest_kw: float, *, proven_share: float = 1.0) -> Curve:
+def wanted_kw(wish: Wish | None, rest: Curve, *, proven_share: float = 1.0) -> Curve:
     """Return what the connector would count for if the wish came true, for ever."""
-    rest = constant(rest_kw)
     if wish is None:
         return rest
     alive = wish.reserved_kw.scaled(proven_share).until(wish.end_s + CLOCK_MARGIN_S)
@@ -102,18 +101,17 @@ def granted(wish: Wish, share_kw: Curve, *, proven_share: float = 1.0) -> Wish:
     return replace(wish, reserved_kw=lower(wish.reserved_kw, share_kw.scaled(1 / proven_share)))
 
 
-def emergency(
-    share_kw: Curve, rest_kw: float, *, transaction_id: str | None, wiring: Wiring, now_s: float
-) -> Wish | None:
+def emergency(share_kw: Curve, rest: Curve, *, transaction_id: str | None, wiring: Wiring, now_s: float) -> Wish | None:
     """Return what a connector without a plan must hold where the site cannot even give it its rest."""
-    below = [edge for edge in share_kw.edges(now_s) if share_kw.at(edge) < rest_kw - 1e-6]
+    edges = sorted({*share_kw.edges(now_s), *rest.edges(now_s)})
+    below = [edge for edge in edges if share_kw.at(edge) < rest.at(edge) - 1e-6]
     if not below:
         return None
-    later = [edge for edge in share_kw.edges(now_s) if edge > below[-1]]
+    later = [edge for edge in edges if edge > below[-1]]
     horizon_s = math.floor(now_s / 3600) * 3600 + 2 * 3600.0
     slot = Slot.DEFAULT if transaction_id is None else Slot.TRANSACTION
     end_s = min(later[0] if later else math.inf, horizon_s)
-    return Wish(slot, transaction_id, lower(share_kw, constant(rest_kw)), end_s, None, wiring)
+    return Wish(slot, transaction_id, lower(share_kw, rest), end_s, None, wiring)
 
 
 def ladder(wish: Wish, capabilities: Capabilities) -> list[tuple[Slot, int]]:

@@ -86,9 +86,9 @@ class Holdings:
             self._totals.setdefault(scope, RunningTotal())
         self._refresh(key)
 
-    def rest_kw(self, key: ConnectorKey) -> float:
-        """Return what the connector may draw while no plan's profile is alive."""
-        return _rest_kw(self._connectors[key])
+    def rest(self, key: ConnectorKey) -> Curve:
+        """Return what the connector may draw while no plan's profile is alive, in kW over time."""
+        return _rest(self._connectors[key])
 
     def has_base(self, key: ConnectorKey) -> bool:
         """Say whether the connector ever accepted a fallback."""
@@ -267,11 +267,11 @@ def _same_limits(left: Held, right: Held) -> bool:
     return left.reserved_kw == right.reserved_kw and left.expires_s == right.expires_s
 
 
-def _rest_kw(connector: _Connector) -> float:
+def _rest(connector: _Connector) -> Curve:
     bases = connector.slots.get(Slot.BASE, ())
     if not any(held.accepted for held in bases):
-        return connector.maximum_kw
-    return max(held.reserved_kw.values[-1] for held in bases)
+        return constant(connector.maximum_kw)
+    return upper(*(held.reserved_kw for held in bases))
 
 
 def _surely(connector: _Connector) -> Curve:
@@ -291,5 +291,5 @@ def _bound(connector: _Connector) -> Curve:
         if applies and any(one.accepted and not one.is_clearing for one in slot_held):
             # One of them is surely there, but we may not know which: the first expiry is what can be relied on.
             rest_from_s = max(rest_from_s, min(one.expires_s for one in slot_held) - CLOCK_MARGIN_S)
-    rest = constant(_rest_kw(connector))
+    rest = _rest(connector)
     return upper(*alive, rest if rest_from_s == -math.inf else rest.since(rest_from_s, SILENT))

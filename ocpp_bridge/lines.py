@@ -13,11 +13,13 @@ from ocpp_bridge.curves import Curve
 from ocpp_bridge.desires import Wish
 from ocpp_bridge.holdings import ConnectorKey, Held
 from ocpp_bridge.outbox import FINAL, Evidence, State
-from ocpp_bridge.profiles import Capabilities, Place, Slot, Unit
+from ocpp_bridge.profiles import Capabilities, ChargingProfile, Place, Slot, Unit
+from ocpp_bridge.rotation import DAY_S, Window
 
 LOOK_AHEAD_S: Final = 1800.0
 WORTH_SENDING: Final = 0.02
 REFRESH_S: Final = 900.0
+RENEW_DAYS: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Line:
     is_idle: bool = False
     proven_share: float = 1.0
     base_is_current: bool = False
+    base_renew_s: float = math.inf
+    window: Window | None = None
     base_attempt: int = 0
     attempts: dict[Slot, int] = field(default_factory=dict)
     last_refusal: str = ""
@@ -97,6 +101,10 @@ class Line:
         if self.wish is not None:
             self.attempts[self.wish.slot] = self.attempts.get(self.wish.slot, 0) + 1
 
+    def forget_findings(self) -> None:
+        """A new publication begins: what was found out about the last one no longer counts."""
+        self.last_refusal, self.last_contradiction, self.evidence = "", None, Evidence.NONE
+
     def start_afresh(self) -> None:
         """The station booted or connected: what it refused before may be tried again."""
         self.base_is_current = False
@@ -110,6 +118,20 @@ class Line:
         preferred = profiles.choose_unit(capabilities, self.config.wiring)
         other: Unit = "W" if preferred == "A" else "A"
         return (preferred, other)[self.base_attempt] if self.base_attempt < 2 else None
+
+
+def render_base(line: Line, unit: Unit, *, as_of: datetime) -> Held:
+    """Return the fallback as it would be held (not yet numbered): for ever, or in its daily window."""
+    wiring, fallback_kw = line.config.wiring, line.config.fallback_kw
+    profile: ChargingProfile
+    if line.window is None:
+        profile = profiles.base_profile(line.key[1], fallback_kw, unit=unit, wiring=wiring, as_of=as_of)
+    else:
+        profile = profiles.rotating_base_profile(
+            line.key[1], fallback_kw, line.window, unit=unit, wiring=wiring, as_of=as_of
+        )
+    line.base_renew_s = math.inf if line.window is None else as_of.timestamp() + RENEW_DAYS * DAY_S
+    return Held(0, profile, profile.reserved_kw(wiring))
 
 
 def render(line: Line, wish: Wish, place: Place, capabilities: Capabilities, *, as_of: datetime) -> Held | None:

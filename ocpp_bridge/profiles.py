@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from core.units import MINIMUM_CURRENT_A
 from ocpp_bridge.curves import SILENT, Curve, steps
+from ocpp_bridge.rotation import DAY_S, GAP_S, Window
 
 Unit = Literal["A", "W"]
 START_IN_PAST: Final = timedelta(seconds=60)  # many stations only start a schedule that has begun
@@ -24,6 +25,7 @@ FIRST_PROFILE_ID: Final = 71_000_000  # our own range, so that a profile on a st
 IDS_PER_CONNECTOR: Final = 10
 NEAR_S: Final = 2 * 3600
 FAR_WEIGHT: Final = 0.2
+DAYS_COUNTED: Final = 30  # a daily fallback is sent again long before
 
 
 class Slot(StrEnum):
@@ -113,6 +115,7 @@ class ChargingProfile:
     phases: int | None
     duration_s: int | None = None
     transaction_id: str | None = None
+    is_daily: bool = False
 
     @property
     def valid_to(self) -> datetime | None:
@@ -124,8 +127,13 @@ class ChargingProfile:
         return self.limits().scaled(kw_per_unit(self.unit, wiring))
 
     def limits(self) -> Curve:
-        """Return its limits over time, in its unit."""
+        """Return its limits over time, in its unit; of a daily one, for as long as we count on it, clocks included."""
         start_s = self.start_at.timestamp()
+        if self.is_daily:
+            on, off = self.periods[1], self.periods[2]
+            days = (start_s + day * DAY_S for day in range(DAYS_COUNTED))
+            edges = [((day + on.start_s - GAP_S, on.limit), (day + off.start_s + GAP_S, 0.0)) for day in days]
+            return steps([(start_s - DAY_S, 0.0), *(step for pair in edges for step in pair)])
         return steps([(start_s + period.start_s, period.limit) for period in self.periods])
 
 
@@ -284,6 +292,17 @@ def base_profile(
     """Return the safe default of a connector: the fallback, at the lowest level, for ever."""
     limit = to_limit(fallback_kw, unit=unit, wiring=replace(wiring, vehicle_phases=None))
     return _lasting(Place(connector_id, Slot.BASE, 0), limit, unit=unit, wiring=wiring, as_of=as_of)
+
+
+def rotating_base_profile(
+    connector_id: int, fallback_kw: float, window: Window, *, unit: Unit, wiring: Wiring, as_of: datetime
+) -> ChargingProfile:
+    """Return the safe default of a connector whose fallback holds in a daily window only, and 0 outside it."""
+    limit = to_limit(fallback_kw, unit=unit, wiring=replace(wiring, vehicle_phases=None))
+    base = _lasting(Place(connector_id, Slot.BASE, 0), limit, unit=unit, wiring=wiring, as_of=as_of)
+    midnight = as_of.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    periods = (Period(0, 0.0), Period(window.start_s, limit), Period(window.end_s, 0.0))
+    return replace(base, start_at=midnight, periods=periods, is_daily=True)
 
 
 def maximum_profile(limit_kw: float, *, unit: Unit, wiring: Wiring, as_of: datetime) -> ChargingProfile:

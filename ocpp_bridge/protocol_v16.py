@@ -65,6 +65,8 @@ class Ocpp16:
             "chargingProfileKind": "Absolute",
             "chargingSchedule": schedule,
         }
+        if profile.is_daily:
+            body |= {"chargingProfileKind": "Recurring", "recurrencyKind": "Daily"}
         if profile.valid_to is not None and profile.duration_s is not None:
             schedule["duration"] = profile.duration_s
             body["validFrom"] = format_instant(profile.start_at)

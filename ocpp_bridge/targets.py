@@ -18,7 +18,7 @@ class Demand:
     """What a reachable connector would draw if it were given its plan: reserved kW over time, for ever."""
 
     wanted_kw: Curve
-    fallback_kw: float
+    fallback_kw: Curve
     least_kw: float
     scopes: tuple[str | None, ...]
 
@@ -51,54 +51,70 @@ def _fit_scope(
     for key in members:
         total.replace(None, curves[key])
     left = minus(available, total.curve())
-    edges = left.edges(now_s)
+    edges = sorted(
+        {edge for curve in (left, *(demands[key].fallback_kw for key in members)) for edge in curve.edges(now_s)}
+    )
     if all(left.at(edge) >= -TOLERANCE_KW for edge in edges):
         return
     columns = [[curves[key].at(edge) for key in members] for edge in edges]
     for k, edge in enumerate(edges):
         if left.at(edge) < -TOLERANCE_KW:
-            columns[k] = shrink(columns[k], [demands[key] for key in members], available.at(edge))
+            wants = [Want(*pair, edge) for pair in zip(columns[k], (demands[key] for key in members), strict=True)]
+            columns[k] = shrink(wants, available.at(edge))
     for row, key in enumerate(members):
         curves[key] = steps([(edge, column[row]) for edge, column in zip(edges, columns, strict=True)])
 
 
-def shrink(values: Sequence[float], demands: Sequence[Demand], available: float) -> list[float]:
-    """Return values no higher than the given ones whose sum is at most what is available."""
-    floors = [min(value, demand.fallback_kw) for value, demand in zip(values, demands, strict=True)]
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What one connector would draw at an instant, of which its fallback is taken last."""
+
+    value: float
+    demand: Demand
+    at_s: float
+
+    @property
+    def floor(self) -> float:
+        """The part of it that is its fallback."""
+        return min(self.value, self.demand.fallback_kw.at(self.at_s))
+
+
+def shrink(wants: Sequence[Want], available: float) -> list[float]:
+    """Return values no higher than wanted whose sum is at most what is available; the first are served best."""
+    floors = [want.floor for want in wants]
     if sum(floors) > available:
-        return _one_after_the_other(floors, demands, available)
-    low, high = 0, len(values)
+        return _one_after_the_other(wants, available)
+    low, high = 0, len(wants)
     while low < high:  # how many, of the most deserving, can have more than their floor and at least their minimum
         middle = (low + high + 1) // 2
-        if _scaled(values, floors, demands, available, middle) is None:
+        if _scaled(wants, floors, available, middle) is None:
             high = middle - 1
         else:
             low = middle
-    return _scaled(values, floors, demands, available, low) or floors
+    return _scaled(wants, floors, available, low) or floors
 
 
-def _scaled(
-    values: Sequence[float], floors: Sequence[float], demands: Sequence[Demand], available: float, count: int
-) -> list[float] | None:
+def _scaled(wants: Sequence[Want], floors: Sequence[float], available: float, count: int) -> list[float] | None:
     """Scale what the first ``count`` want above their floors; None if that leaves one of them below its minimum."""
-    above = sum(values[k] - floors[k] for k in range(count))
+    above = sum(wants[k].value - floors[k] for k in range(count))
     factor = min(1.0, max(0.0, (available - sum(floors)) / above)) if above > TOLERANCE_KW else 1.0
     shared = [
-        floor + (value - floor) * factor if k < count else floor
-        for k, (value, floor) in enumerate(zip(values, floors, strict=True))
+        floor + (want.value - floor) * factor if k < count else floor
+        for k, (want, floor) in enumerate(zip(wants, floors, strict=True))
     ]
     for k in range(count):
-        if 0 < shared[k] < demands[k].least_kw - TOLERANCE_KW and values[k] >= demands[k].least_kw:
+        least_kw = wants[k].demand.least_kw
+        if 0 < shared[k] < least_kw - TOLERANCE_KW and wants[k].value >= least_kw:
             return None
     return shared
 
 
-def _one_after_the_other(floors: Sequence[float], demands: Sequence[Demand], available: float) -> list[float]:
+def _one_after_the_other(wants: Sequence[Want], available: float) -> list[float]:
     left = max(0.0, available)
     given: list[float] = []
-    for floor, demand in zip(floors, demands, strict=True):
-        share = min(floor, left)
-        share = share if share >= demand.least_kw - TOLERANCE_KW else 0.0
+    for want in wants:
+        share = min(want.floor, left)
+        share = share if share >= want.demand.least_kw - TOLERANCE_KW else 0.0
         given.append(share)
         left -= share
     return given

@@ -107,6 +107,8 @@ class ProfileBook:
             return None
         schedule = profile["chargingSchedule"]
         into = (at - parse(schedule["startSchedule"])).total_seconds()
+        if profile["chargingProfileKind"] == "Recurring":
+            into %= 86_400
         if into < 0 or ("duration" in schedule and into >= schedule["duration"]):
             return None
         period = [one for one in schedule["chargingSchedulePeriod"] if one["startPeriod"] <= into][-1]

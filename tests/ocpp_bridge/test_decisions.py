@@ -14,7 +14,7 @@ from ocpp_bridge.holdings import Held, Holdings
 from ocpp_bridge.metering import Sample, read_sample
 from ocpp_bridge.profiles import Place, Slot, Wiring, base_profile, plan_profile
 from ocpp_bridge.protocol import Composite
-from ocpp_bridge.targets import Demand, share_out, shrink
+from ocpp_bridge.targets import Demand, Want, share_out, shrink
 
 AC = Wiring("ac", 3, 230.0, 22.0, 4.14)
 NOW = datetime(2026, 2, 10, 18, 0, tzinfo=UTC)
@@ -70,7 +70,7 @@ demands = st.lists(
     st.builds(
         Demand,
         st.floats(0, 50).map(constant),
-        st.sampled_from([0.0, 4.2, 6.0]),
+        st.sampled_from([0.0, 4.2, 6.0]).map(constant),
         st.sampled_from([0.0, 4.14]),
         st.just((None,)),
     ),
@@ -88,18 +88,21 @@ def test_shares_are_within_what_is_available_and_what_was_wanted(wanted, availab
         assert -1e-9 <= shares[key].at(NOW_S) <= demand.wanted_kw.at(NOW_S) + 1e-9
 
 
+def shrunk(value, fallback, count, available):
+    demand = Demand(constant(value), constant(fallback), 4.14, (None,))
+    return shrink([Want(value, demand, NOW_S)] * count, available)
+
+
 def test_fallbacks_are_taken_last_and_minima_are_kept():
-    two = [Demand(constant(20.0), 4.2, 4.14, (None,))] * 2
-    assert shrink([20.0, 20.0], two, 30.0) == pytest.approx([15.0, 15.0])
-    assert shrink([20.0, 20.0], two, 9.0) == pytest.approx([4.5, 4.5])
-    assert shrink([20.0, 20.0], two, 5.0) == [4.2, 0.0]
-    none = [Demand(constant(10.0), 0.0, 4.14, (None,))] * 3
-    assert shrink([10.0] * 3, none, 9.0) == pytest.approx([4.5, 4.5, 0.0])
+    assert shrunk(20.0, 4.2, 2, 30.0) == pytest.approx([15.0, 15.0])
+    assert shrunk(20.0, 4.2, 2, 9.0) == pytest.approx([4.5, 4.5])
+    assert shrunk(20.0, 4.2, 2, 5.0) == [4.2, 0.0]
+    assert shrunk(10.0, 0.0, 3, 9.0) == pytest.approx([4.5, 4.5, 0.0])
 
 
 def test_a_group_is_shared_before_the_site():
-    of_group = Demand(constant(20.0), 4.2, 4.14, (None, "g"))
-    alone = Demand(constant(20.0), 4.2, 4.14, (None,))
+    of_group = Demand(constant(20.0), constant(4.2), 4.14, (None, "g"))
+    alone = Demand(constant(20.0), constant(4.2), 4.14, (None,))
     shares = share_out({("A", 1): of_group, ("B", 1): alone}, {"g": constant(8.0), None: constant(40.0)}, now_s=0)
     assert [shares[key].at(0) for key in (("A", 1), ("B", 1))] == pytest.approx([8.0, 20.0])
 

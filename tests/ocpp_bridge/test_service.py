@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -174,6 +175,14 @@ async def test_two_bridges_never_share_a_state(kit, tmp_path):
     assert second.returncode == command.EXIT_CANNOT_START
     assert "another bridge is running" in errors.decode()
     await process.end(signal.SIGTERM)
+
+
+def test_starting_it_imports_nothing_heavy():
+    """The bridge may stand on a small machine at the depot's edge."""
+    code = "import sys, ocpp_bridge.command; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    found = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    heavy = {"dagster", "dbt", "polars", "pandas", "pyarrow", "duckdb", "scipy", "sklearn", "great_expectations"}
+    assert not heavy & set(found.stdout.split())
 
 
 def test_hash_password_reads_a_line():
