@@ -26,6 +26,7 @@ LOGGABLE_PARAMETERS: Final = frozenset(
     {"starttime", "stoptime", "datetype", "latestOnly", "contentFilter", "triggerFilter", "after", "limit", "start_at"}
 )
 TRANSIENT_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+BUSY_STATUSES: Final = frozenset({429, 503})
 ADVICE: Final[Mapping[int, str]] = {
     400: "the request was refused as wrong; check url and start_at of this source",
     401: "the credentials were refused; set a valid secret in the environment variable that the source names",
@@ -157,7 +158,9 @@ class SourceClient:
         logger.debug("%s: %s → %d, %d bytes", self.source_id, place, answer.status_code, len(answer.content))
         response = Response(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, answer.content)
         if response.status in TRANSIENT_STATUSES:
-            raise TransientError(f"HTTP {response.status}", status=response.status, wait_s=retry_after_s(response))
+            # Only a refusal for too much says how long to wait; an error's rate-limit header speaks of something else.
+            wait_s = retry_after_s(response) if response.status in BUSY_STATUSES else None
+            raise TransientError(f"HTTP {response.status}", status=response.status, wait_s=wait_s)
         if not answer.is_success:
             raise self._failure(place, f"HTTP {response.status}{_words_of(response)}", response.status)
         if judge is not None:
