@@ -37,7 +37,7 @@ def options(
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # httpx logs whole URLs and ocpp whole frames at INFO: both may carry what no log should hold.
-    for chatty in ("httpx", "httpcore", "ocpp"):
+    for chatty in ("httpx", "httpcore", "ocpp", "great_expectations"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
