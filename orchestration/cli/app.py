@@ -36,6 +36,8 @@ def options(
         os.environ["DEPOTWISE_HOME"] = str(home)
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if not verbose:  # a request that is asked again is no news; one that failed for good is in the source's report
+        logging.getLogger("ingestion.http").setLevel(logging.ERROR)
     # httpx logs whole URLs and ocpp whole frames at INFO: both may carry what no log should hold.
     for chatty in ("httpx", "httpcore", "ocpp", "great_expectations"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
