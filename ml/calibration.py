@@ -17,6 +17,7 @@ from ml.models.protocol import LEVELS, MEDIAN_INDEX, FloatArray
 
 IntArray = npt.NDArray[np.int64]
 TextArray = npt.NDArray[np.str_]
+WAIT_ROWS: Final = 5
 STEERED_WINDOWS: Final = 3
 """Levels are steered over this many windows of outcomes before the first row; what lies further back has faded."""
 
@@ -75,8 +76,8 @@ def calibrated(asked: Asked, misses: Misses, *, default_spread: float, parameter
     if (asked.raw[:, 0] < asked.raw[:, -1]).any():
         default_spread = 0.0
     everybody = misses.ordered()
-    seen = np.searchsorted(everybody.known_s, asked.predicted_s, side="right")
-    result = asked.raw + _at_counts(everybody.scores, seen, default_spread=default_spread, parameters=parameters)
+    result = np.empty_like(asked.raw)
+    is_alone = np.ones(len(result), dtype=bool)
     for group in np.unique(asked.group):
         own = everybody.picked(np.flatnonzero(everybody.group == group))
         rows = np.flatnonzero(asked.group == group)
@@ -84,14 +85,22 @@ def calibrated(asked: Asked, misses: Misses, *, default_spread: float, parameter
         rows, seen = rows[seen >= parameters.least_group_rows], seen[seen >= parameters.least_group_rows]
         added = _at_counts(own.scores, seen, default_spread=default_spread, parameters=parameters)
         result[rows] = asked.raw[rows] + added
+        is_alone[rows] = False
+    seen = np.searchsorted(everybody.known_s, asked.predicted_s[is_alone], side="right")
+    added = _at_counts(everybody.scores, seen, default_spread=default_spread, parameters=parameters)
+    result[is_alone] = asked.raw[is_alone] + added
     return np.sort(result, axis=1)
 
 
 def _at_counts(
     scores: FloatArray, seen: IntArray, *, default_spread: float, parameters: CalibrationParameters
 ) -> FloatArray:
-    """Return the correction after the first ``seen`` scores, for each entry of ``seen``."""
-    counts, row = np.unique(seen, return_inverse=True)
+    """Return the correction after the first ``seen`` scores, for each entry of ``seen``.
+
+    Beyond a hundred scores, the latest few are waited for: one correction then serves several rows.
+    """
+    waited = np.where(seen > 100, seen - seen % WAIT_ROWS, seen)
+    counts, row = np.unique(waited, return_inverse=True)
     if not len(counts):
         return np.empty((0, len(LEVELS)))
     begin = max(0, int(counts[0]) - STEERED_WINDOWS * parameters.window_rows)
@@ -135,22 +144,22 @@ def corrections(scores: FloatArray, levels: FloatArray, *, default_spread: float
 def steered_levels(scores: FloatArray, parameters: CalibrationParameters) -> FloatArray:
     """Return the level to aim at after each outcome, shape (outcomes + 1, levels).
 
-    After every outcome a level moves up where the quantile was exceeded, down where it was not, by ``step`` times how
-    far that is from what the level claims. Within a tenth of the way to the level's end it is held, so that a burst
-    of misses cannot make an interval infinite.
+    A level moves up with each outcome that exceeded its quantile, down with each that did not, by ``step`` times how
+    far that is from what the level claims; it is moved after every few outcomes. It stays a tenth of its way off the
+    end, so that a burst of misses cannot make an interval infinite.
     """
     count, window = len(scores), parameters.window_rows
     steered = np.tile(LEVELS, (count + 1, 1))
-    edge = 0.1 * np.minimum(LEVELS, 1 - LEVELS)
+    if parameters.step == 0:
+        return steered
+    reach = np.minimum(LEVELS, 1 - LEVELS)
     current = LEVELS.copy()
-    for index in range(count):
-        if parameters.step > 0 and index >= parameters.least_group_rows:
-            past = np.sort(scores[max(0, index - window) : index], axis=0)
-            bound = _at_levels(past, current)
-            exceeded = scores[index] > bound
-            moved = current + parameters.step * np.minimum(LEVELS, 1 - LEVELS) * (exceeded - (1 - LEVELS))
-            current = np.clip(moved, edge, 1 - edge)
-        steered[index + 1] = current
+    for begin in range(parameters.least_group_rows, count, WAIT_ROWS):
+        latest = scores[begin : begin + WAIT_ROWS]
+        bound = _at_levels(np.sort(scores[max(0, begin - window) : begin], axis=0), current)
+        beyond = (latest > bound).sum(axis=0) - (1 - LEVELS) * len(latest)
+        current = np.clip(current + parameters.step * reach * beyond, 0.1 * reach, 1 - 0.1 * reach)
+        steered[begin + len(latest) :] = current
     return steered
 
 

@@ -18,7 +18,7 @@ from tests.ml.conftest import FAST_TREES, START
 
 BOUNDS = (0.0, 1000.0)
 ANCHOR = Baseline("ten", pl.lit(10.0), pl.lit(10.0), BOUNDS)
-PARAMETERS = TreeParameters(trees=100)
+PARAMETERS = TreeParameters(trees=100, feature_share=1.0)  # of three features, none is left out
 
 
 def planted(rows: int, *, seed: int = 1, noise: float = 1.0) -> pl.DataFrame:
