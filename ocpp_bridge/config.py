@@ -178,6 +178,7 @@ class BridgeConfig(_Section):
     link: LinkConfig = LinkConfig()
     plain_id_tags: bool = False
     frame_retention_days: int = Field(400, ge=1)
+    publication_retention_days: int = Field(60, ge=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> "BridgeConfig":

@@ -7,6 +7,7 @@ on wall time; what is due by the plan is on the bridge's clock.
 import asyncio
 import contextlib
 import logging
+import sqlite3
 import time
 from collections.abc import Coroutine
 from datetime import timedelta
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 IDLE_WAIT_S: Final = 0.25
 NOT_SUPPORTED: Final = frozenset({"NotImplemented", "NotSupported"})
 READ_BACK_MAX_S: Final = 86_400
+HELD_UP_S: Final = 0.5
 
 
 class Dispatcher:
@@ -56,6 +58,7 @@ class Dispatcher:
         self._events = recording.events
         self._clock = recording.clock
         self._boot_grace_s = boot_grace_s
+        self.problem: str | None = None
         self._news = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -133,13 +136,17 @@ class Dispatcher:
         """Begin all steps that can begin now; return how long it took to decide, in seconds."""
         begun = time.perf_counter()
         steps = self.conductor.next_steps(as_of=self._clock.now(), wall_s=time.monotonic())
-        installs = [(step.key, step.held) for step in steps if isinstance(step, Install) and step.key[1] != 0]
-        if installs:
-            self._held_store.save(installs)  # before anything is sent: a station may hold it from then on
-        for step in steps:
-            if isinstance(step, Remove):
-                self._save_station(step.key[0])
-        self._store_changes()
+        try:
+            self._write_down(steps)
+            self.problem = None
+        except sqlite3.OperationalError as error:
+            # What is not written down is not sent: a bridge that restarts must know what stations may hold.
+            if self.problem is None:
+                log.exception("deliveries are held up")
+            self.problem = f"deliveries are held up, they cannot be stored: {error}"
+            for step in steps:
+                self.conductor.outcome(step, Outcome.UNANSWERED, detail="not sent", wall_s=time.monotonic())
+            return HELD_UP_S
         for step in steps:
             connection = self.connections.get(step.key[0])
             if connection is None:
@@ -147,6 +154,15 @@ class Dispatcher:
             else:
                 self._start(self._carry_out(step, connection))
         return time.perf_counter() - begun
+
+    def _write_down(self, steps: list[Step]) -> None:
+        installs = [(step.key, step.held) for step in steps if isinstance(step, Install) and step.key[1] != 0]
+        if installs:
+            self._held_store.save(installs)  # before anything is sent: a station may hold it from then on
+        for step in steps:
+            if isinstance(step, Remove):
+                self._save_station(step.key[0])
+        self._store_changes()
 
     async def _wait_for_news(self) -> None:
         due_s = self.conductor.due_in_s(as_of=self._clock.now())
@@ -160,9 +176,10 @@ class Dispatcher:
                 wait.cancel()
 
     def _store_changes(self) -> None:
-        changes, self.conductor.changes[:] = list(self.conductor.changes), []
+        changes = list(self.conductor.changes)
         publication = self.conductor.publication or self._outbox.in_force()
         if not changes or publication is None:
+            self.conductor.changes.clear()
             return
         now = self._clock.now()
         latest = {change.key: change for change in changes}
@@ -170,6 +187,7 @@ class Dispatcher:
             Delivery(*key, change.state, change.evidence, now, change.detail) for key, change in latest.items()
         ]
         self._outbox.update(publication.plan_id, deliveries)
+        del self.conductor.changes[: len(changes)]
         for change in changes:
             self._tell(publication.plan_id, change)
 

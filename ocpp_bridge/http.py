@@ -5,6 +5,7 @@ Every request needs the bearer token. Answers to mistakes say what to do.
 
 import json
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -78,6 +79,9 @@ class BridgeApi:
                 return await endpoint(request)
             except BodyTooLargeError as error:
                 return _error(413, str(error))
+            except sqlite3.OperationalError as error:
+                log.exception("a request could not be carried out")
+                return _error(503, f"nothing was changed, the bridge cannot store it: {error}; try again later")
             except ClientDisconnect:
                 return _error(400, "the request ended early")
 

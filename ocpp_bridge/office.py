@@ -226,10 +226,8 @@ class Office:
         return list(self._reasons())
 
     def _reasons(self) -> Iterator[str]:
-        if self._recording.frames.problem is not None:
-            yield self._recording.frames.problem
-        if self._recording.events.problem is not None:
-            yield self._recording.events.problem
+        problems = (self._recording.frames.problem, self._recording.events.problem, self._dispatcher.problem)
+        yield from (problem for problem in problems if problem is not None)
         for name in sorted(self._depot.stations):
             if not self._depot.stations[name].connected:
                 yield f"{name} is not connected"
@@ -239,6 +237,9 @@ class Office:
                 yield f"{where} refused its fallback: {line.last_base_refusal}"
             if line.last_contradiction is not None:
                 yield f"{where}: {line.last_contradiction}"
+        yield from self._excesses()
+
+    def _excesses(self) -> Iterator[str]:
         now = self._recording.clock.now()
         for scope, limit_kw in self._conductor.limits_at(now).items():
             together = self._conductor.holdings.total_at(scope, now.timestamp())

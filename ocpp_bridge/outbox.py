@@ -185,6 +185,12 @@ class Outbox:
                 ],
             )
 
+    def remove_before(self, instant: datetime) -> None:
+        """Forget publications that were received before an instant and are not in force."""
+        with self._store.writing() as db:
+            db.execute("delete from publication where received_at < ? and not in_force", (_text(instant),))
+            db.execute("delete from delivery where plan_id not in (select plan_id from publication)")
+
     def counts(self) -> dict[str, int]:
         """Return how many deliveries are in each state."""
         rows = self._store.connection.execute("select state, count(*) as n from delivery group by state").fetchall()

@@ -6,8 +6,10 @@ import logging
 import os
 import secrets
 import socket
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -82,7 +84,8 @@ class Bridge:
         self._recording = Recording(
             clock, FrameLog(state_dir / "frames", hash_token), EventLog(state_dir / "events.sqlite"), Meters()
         )
-        depot, outbox, memory = Depot(config), Outbox(self._store), Memory(self._store)
+        depot, memory = Depot(config), Memory(self._store)
+        self._outbox = outbox = Outbox(self._store)
         held_store = HeldStore(self._store)
         conductor = Conductor(config, last_sequence=held_store.last_sequence())
         happenings = Happenings(
@@ -182,6 +185,8 @@ class Bridge:
         while True:
             now = self._recording.clock.now()
             self._recording.frames.remove_old(now, days=self._config.frame_retention_days)
+            with contextlib.suppress(sqlite3.OperationalError):  # a full disk; health tells
+                self._outbox.remove_before(now - timedelta(days=self._config.publication_retention_days))
             await asyncio.sleep(HOUSEKEEPING_S)
 
     def _uvicorn_config(self) -> uvicorn.Config:

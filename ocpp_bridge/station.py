@@ -7,6 +7,7 @@ connection, whichever comes first; an answer that comes after the time-out is st
 import asyncio
 import contextlib
 import logging
+import sqlite3
 import time
 import uuid
 from collections import OrderedDict
@@ -27,7 +28,7 @@ from ocpp_bridge.wire import Answer, Call, CallRefusedError, MalformedFrameError
 log = logging.getLogger(__name__)
 
 LATE_KEPT: Final = 50
-MALFORMED_MAX: Final = 1000
+MALFORMED_IN_A_ROW_MAX: Final = 1000
 OnCall = Callable[["StationConnection", Call], Payload]
 OnLate = Callable[[Answer], None]
 
@@ -141,6 +142,7 @@ class StationConnection:
         except MalformedFrameError as error:
             await self._refuse_malformed(error)
             return
+        self._malformed = 0
         self._log("in", frame)
         if isinstance(message, Call):
             await self._answer(message, on_call)
@@ -152,9 +154,11 @@ class StationConnection:
             frame = wire.result_frame(call.message_id, on_call(self, call))
         except CallRefusedError as refusal:
             frame = wire.error_frame(call.message_id, refusal.code, refusal.description)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-            # A payload that our handlers did not expect must not end the connection of a charging vehicle.
-            log.exception("%s: %s could not be handled", self.station_id, call.action)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, sqlite3.Error) as error:
+            # Neither a payload that our handlers did not expect nor a full disk may end a vehicle's connection. The
+            # error's text may hold a token, and a flood of them must not fill the log.
+            log.warning("%s: %s could not be handled (%s)", self.station_id, call.action[:50], type(error).__name__)
+            log.debug("what could not be handled", exc_info=error)
             frame = wire.error_frame(call.message_id, "InternalError", "the message could not be handled")
         if call.wants_answer:
             with contextlib.suppress(ConnectionLostError):
@@ -174,8 +178,8 @@ class StationConnection:
             code = "FormationViolation" if self.version == "1.6" else "FormatViolation"
             with contextlib.suppress(ConnectionLostError):
                 await self._send(wire.error_frame(error.message_id, code, str(error)))
-        if self._malformed == MALFORMED_MAX:
-            await self.close(1002, "too many malformed frames")
+        if self._malformed == MALFORMED_IN_A_ROW_MAX:
+            await self.close(1002, "nothing but malformed frames")
 
     async def _send(self, frame: list[Any]) -> None:
         try:

@@ -71,10 +71,11 @@ class Store:
             self.connection.execute("begin immediate")
             try:
                 yield self.connection
+                self.connection.execute("commit")
             except BaseException:
-                self.connection.execute("rollback")
+                if self.connection.in_transaction:  # a full disk has rolled back by itself
+                    self.connection.execute("rollback")
                 raise
-            self.connection.execute("commit")
         finally:
             if durably:
                 self.connection.execute("pragma synchronous = normal")
