@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from planning.model import NO_CONNECTOR, Assignment, BoolArray, Connector, FloatArray, IntArray, Problem
-from planning.taper import charging_curve
+from planning.taper import charging_curve, full_power_slots
 
 STRETCHES = (8.0, 6.0, 5.0, 4.0, 3.5, 3.0, 2.6, 2.3, 2.0, 1.8, 1.6, 1.45, 1.3, 1.2, 1.1, 1.0)
 
@@ -57,13 +57,7 @@ def core_slots(problem: Problem) -> IntArray:
     """Return how many slots each vehicle needs at full power to reach its target, [N]; T + 1 if it never does."""
     fleet = problem.fleet
     curve = charging_curve(fleet, problem.slot_hours)
-    soc, required = fleet.start_soc_pct / 100, fleet.required_soc_pct / 100
-    core = np.zeros(fleet.size, dtype=np.int64)
-    for _ in range(problem.slots + 1):
-        is_short = soc < required - 1e-9
-        core += is_short
-        soc = np.where(is_short, soc + curve.gain * curve.limit_kw(soc), soc)
-    return core
+    return full_power_slots(curve, fleet.start_soc_pct / 100, fleet.required_soc_pct / 100, problem.slots)
 
 
 def assign(problem: Problem) -> Assignment:

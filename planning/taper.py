@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planning.model import BoolArray, Fleet, FloatArray
+from planning.model import Fleet, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,13 @@ def settle(
     return taken
 
 
-def reach_alone(curve: ChargingCurve, start_soc: FloatArray, present: BoolArray) -> FloatArray:
-    """Return the powers [N, T] of charging as fast as the battery takes whenever present."""
-    wanted = np.where(present, curve.cap_kw[:, None], 0.0)
-    return settle(curve, start_soc, wanted)
+def full_power_slots(curve: ChargingCurve, start_soc: FloatArray, target_soc: FloatArray, most: int) -> IntArray:
+    """Return in how many slots at full power each target is reached, [N]; ``most`` + 1 where it is not by then."""
+    soc, slots = start_soc, np.zeros(len(start_soc), dtype=np.int64)
+    for _ in range(most + 1):
+        is_short = soc < target_soc - 1e-9
+        if not is_short.any():
+            break
+        slots += is_short
+        soc = np.where(is_short, soc + curve.gain * curve.limit_kw(soc), soc)
+    return slots

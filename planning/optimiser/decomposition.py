@@ -29,7 +29,7 @@ MAX_ROUNDS = 80
 MARGIN = 0.1
 MARGIN_PER_KWH = 0.002
 NOISE = 0.02
-WIDENING = 6.0
+WIDENING = 10.0
 NEARLY_CONVERGED = 0.2
 NEARLY_BALANCED = 2e-3
 FIRST_NOISY_ROUNDS = 3
@@ -101,9 +101,12 @@ class Master:
         """Let vehicles alone be the load."""
         self._open.set_upper_bounds(self.market, 0.0)
 
-    def widen(self, traded_kw: FloatArray) -> None:
-        """Widen the margin wherever load is bought or sold [2 T]."""
-        self._margin = np.where(traded_kw > 1e-6, WIDENING * self._margin, self._margin)
+    def widen(self, traded_kw: FloatArray, *, everywhere: bool) -> None:
+        """Widen the margin wherever load is bought or sold [2 T], or on the whole side on which it is."""
+        is_traded = traded_kw.reshape(2, -1) > 1e-6
+        if everywhere:
+            is_traded |= is_traded.any(axis=1, keepdims=True)
+        self._margin = np.where(is_traded.ravel(), WIDENING * self._margin, self._margin)
         self.open_market()
 
     def add(self, energy_kwh: FloatArray, shortfall_cost: FloatArray) -> tuple[IntArray, FloatArray, FloatArray]:
@@ -229,8 +232,10 @@ def _try_to_finish(search: _Search, solution: Solution, open_gap: float) -> Solu
         if search.gap(closed.objective) <= GAP:
             return closed
         master.open_market()
-    if traded.sum() > 0 and open_gap <= NEARLY_CONVERGED * abs(solution.objective - search.without_vehicles):
-        master.widen(traded)
+    open_share = open_gap / max(abs(solution.objective - search.without_vehicles), 1e-6)
+    if traded.sum() > 0 and open_share <= NEARLY_CONVERGED:
+        # Converged and still trading: a stationary battery can carry what is bought from slot to slot, one a round.
+        master.widen(traded, everywhere=open_share <= GAP)
     return None
 
 

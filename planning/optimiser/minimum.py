@@ -1,9 +1,11 @@
 """Minimum power: powers between zero and the minimum become a pattern of slots, within which all is optimised again.
 
-A vertex of the relaxation has few such powers (about one a vehicle), so a pattern read off it costs next to nothing.
-A pattern [N, T] says in which slots a vehicle charges at its minimum or more.
+A pattern [N, T] says in which slots a vehicle charges at its minimum or more. Vehicles are taken a chunk at a time, the
+others' load standing still meanwhile, so that the time grows with the fleet and no faster; what rounding one chunk
+spoils, the next ones mend. A few hundred vehicles have so many ways to share a load that next to nothing is lost.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -14,8 +16,9 @@ from planning.optimiser.monolith import solve_monolith
 from planning.optimiser.program import SolverError
 from planning.optimiser.result import Relaxation
 from planning.optimiser.scope import Scope, curve_of
-from planning.taper import settle
+from planning.taper import charging_curve, full_power_slots, settle
 
+CHUNK = 200
 # Shares of the minimum from which a power is rounded up; the first is usually within 0.1 % of the bound.
 THRESHOLDS = (0.4, 0.05, 0.75, 1.0)
 GOOD_ENOUGH = 1e-3
@@ -29,25 +32,70 @@ def repair(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxation:
     """
     usable = np.where(scope.ceiling_kw >= problem.fleet.min_power_kw[:, None] - EPSILON_KW, scope.ceiling_kw, 0.0)
     scope = scope.narrowed(usable, None)
-    within = replace(problem, fleet=_with_reachable_targets(problem, scope))
+    problem = replace(problem, fleet=_with_reachable_targets(problem, scope))
+    power = relaxed.power_kw.copy()
+    loads = _loads(problem, scope.group, power)
+    for rows in _chunks(problem.fleet.size):
+        others = loads - _loads(problem, scope.group[rows], power[rows])
+        inside = Scope(scope.ceiling_kw[rows], scope.group[rows])
+        part = replace(relaxed, power_kw=power[rows])
+        relaxed = _repair_chunk(_beside(problem.with_fleet(rows), others), inside, part)
+        power[rows] = relaxed.power_kw
+        loads = others + _loads(problem, scope.group[rows], power[rows])
+    return replace(relaxed, power_kw=power)
+
+
+def _chunks(size: int) -> Iterator[IntArray]:
+    """Return rows dealt out like cards, so that every chunk is a fleet in small."""
+    count = max(1, round(size / CHUNK))
+    return (np.arange(first, size, count) for first in range(count))
+
+
+def _loads(problem: Problem, group: IntArray, power_kw: FloatArray) -> FloatArray:
+    """Return the load of some vehicles on the site and on each group, [1 + groups, T]."""
+    of_groups = [power_kw[group == row].sum(axis=0) for row in range(len(problem.groups))]
+    return np.array([power_kw.sum(axis=0), *of_groups])
+
+
+def _beside(problem: Problem, others_kw: FloatArray) -> Problem:
+    """Return the problem of some vehicles, to which the others' loads are load of the site and of its groups."""
+    return replace(
+        problem,
+        base_load_kw=problem.base_load_kw + others_kw[0],
+        groups=tuple(
+            replace(group, limit_kw=np.maximum(group.limit_kw - others_kw[1 + row], 0.0))
+            for row, group in enumerate(problem.groups)
+        ),
+    )
+
+
+def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxation:
+    """Return the cheapest result of the thresholds, or the first that is as good as the relaxed powers."""
+    target = measure(problem, relaxed.power_kw, relaxed.battery_kw).cost
     best: tuple[float, Relaxation] | None = None
     for threshold in THRESHOLDS:
-        pattern = _within_limits(within, scope, relaxed, _pattern(within, scope, relaxed, threshold))
-        candidate = _optimise(within, scope, relaxed, pattern)
+        pattern = _within_limits(problem, scope, relaxed, _pattern(problem, scope, relaxed, threshold))
+        candidate = _optimise(problem, scope, relaxed, pattern)
         cost = measure(problem, candidate.power_kw, candidate.battery_kw).cost.total
         if best is None or cost < best[0]:
             best = cost, candidate
-        if relaxed.lower_bound is not None and best[0] - relaxed.lower_bound <= GOOD_ENOUGH * abs(relaxed.lower_bound):
+        if best[0] - target.total <= GOOD_ENOUGH * abs(target.total):
             break
     assert best is not None
     return best[1]
 
 
 def _with_reachable_targets(problem: Problem, scope: Scope) -> Fleet:
+    """Return the fleet with its targets lowered to what powers at or above the minimum can reach."""
     fleet, curve = problem.fleet, curve_of(problem)
-    alone = settle(curve, fleet.start_soc_pct / 100, scope.ceiling_kw, floor_kw=fleet.min_power_kw)
-    reach_pct = fleet.start_soc_pct + 100 * curve.gain * alone.sum(axis=1)
-    return replace(fleet, required_soc_pct=np.minimum(fleet.required_soc_pct, reach_pct))
+    start, least = fleet.start_soc_pct / 100, fleet.min_power_kw
+    in_full = start + curve.gain * settle(curve, start, scope.ceiling_kw).sum(axis=1)
+    greedy = start + curve.gain * settle(curve, start, scope.ceiling_kw, floor_kw=least).sum(axis=1)
+    # Above this SoC the battery takes less than the minimum; slowing down before it lets a vehicle come to it exactly.
+    falls = curve.slope > 0
+    ceiling = curve.knee + np.where(falls, (1 - least / curve.taper_kw) / np.where(falls, curve.slope, 1.0), 1.0)
+    reach = np.maximum(greedy, np.minimum(in_full, np.minimum(ceiling, 1.0)))
+    return replace(fleet, required_soc_pct=np.minimum(fleet.required_soc_pct, 100 * np.maximum(reach, start)))
 
 
 def _pattern(problem: Problem, scope: Scope, relaxed: Relaxation, threshold: float) -> BoolArray:
@@ -80,9 +128,10 @@ def _lacking(problem: Problem, scope: Scope, is_on: BoolArray, rows: IntArray) -
 def _without_surplus(problem: Problem, scope: Scope, relaxed: Relaxation, is_on: BoolArray) -> BoolArray:
     """Close the least used slots of vehicles whose floors alone would give more than they need."""
     fleet, hours = problem.fleet, problem.slot_hours
-    cap = np.maximum(scope.ceiling_kw.max(axis=1, initial=0.0), EPSILON_KW)
-    by_floor = np.floor(fleet.need_kwh / (hours * np.maximum(fleet.min_power_kw, EPSILON_KW)) + 1e-9)
-    most = np.maximum(by_floor, np.ceil(fleet.need_kwh / (hours * cap) - 1e-9))
+    curve = charging_curve(fleet, hours, max_power_kw=scope.ceiling_kw.max(axis=1, initial=0.0))
+    at_floor = np.floor(fleet.need_kwh / (hours * np.maximum(fleet.min_power_kw, EPSILON_KW)) + 1e-9)
+    at_full = full_power_slots(curve, fleet.start_soc_pct / 100, fleet.required_soc_pct / 100, problem.slots)
+    most = np.maximum(at_floor, at_full)
     worth = np.where(is_on, relaxed.power_kw - 1e-3 * relaxed.slot_price, -np.inf)
     rank = np.argsort(np.argsort(-worth, axis=1, kind="stable"), axis=1, kind="stable")
     kept: BoolArray = is_on & (rank < most[:, None])

@@ -1,0 +1,122 @@
+"""The decomposition and its best responses, against the whole linear programme."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from planning.documents import problem_from_record
+from planning.feasibility import measure
+from planning.model import Group, Problem
+from planning.optimiser.decomposition import GAP, solve_decomposed
+from planning.optimiser.minimum import repair
+from planning.optimiser.monolith import solve_monolith
+from planning.optimiser.relaxation import relax
+from planning.optimiser.response import FleetResponse
+from planning.optimiser.scope import Scope, curve_of, free_scope
+from planning.taper import settle
+
+VEHICLE = st.fixed_dictionaries(
+    {
+        "arrival_slot": st.integers(0, 6),
+        "departure_slot": st.integers(8, 16),
+        "start_soc_pct": st.floats(5, 99).map(lambda value: round(value, 1)),
+        "required_soc_pct": st.floats(5, 100).map(lambda value: round(value, 1)),
+        "battery_kwh": st.sampled_from([8.0, 20.0, 60.0]),
+        "max_power_kw": st.sampled_from([4.6, 11.0, 22.0]),
+        "taper_power_kw": st.sampled_from([11.0, 30.0]),
+        "taper_knee_soc_pct": st.sampled_from([30.0, 80.0, 95.0, 100.0]),
+        "taper_end_fraction": st.sampled_from([0.0, 0.2, 1.0]),
+    }
+)
+PRICES = st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.6]), min_size=16, max_size=16)
+
+
+@given(st.lists(VEHICLE, min_size=1, max_size=5), PRICES, st.sampled_from([0.0, 0.3]), st.sampled_from([0.4, 100.0]))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_best_response_is_exact(
+    depot: Callable[..., Problem], fleet: list[dict[str, Any]], prices: list[float], rebate: float, short: float
+) -> None:
+    """At fixed prices the whole programme does no better; with a rebate some prices are negative."""
+    price = np.array(prices) - rebate
+    problem = depot(
+        *fleet,
+        slots=16,
+        price_per_kwh=price.tolist(),
+        grid_limit_kw=[1e4] * 16,
+        base_load_kw=[0.0] * 16,
+        demand_charges=[],
+        shortfall_price_per_kwh=short,
+    )
+    scope = free_scope(problem)
+    response = FleetResponse(problem, scope)
+    energy = response.respond(price)
+    taken = settle(curve_of(problem), problem.fleet.start_soc_pct / 100, energy / 0.25) * 0.25
+    assert taken == pytest.approx(energy, abs=1e-6)
+    assert not energy[~problem.present()].any()
+    cost = float((energy * price).sum() + response.shortfall_cost(energy).sum())
+    best = solve_monolith(problem, scope).lower_bound
+    assert best is not None
+    assert cost == pytest.approx(best, abs=1e-3)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("variant", ["base", "late", "solar", "tight"])
+def test_the_decomposition_is_as_good_as_the_whole_programme(bench: SimpleNamespace, variant: str) -> None:
+    problem = problem_from_record(bench.generate.generate(160, 21, variant))
+    scope = free_scope(problem)
+    whole, parts = solve_monolith(problem, scope), solve_decomposed(problem, scope)
+    assert whole.lower_bound is not None
+    assert parts.lower_bound is not None
+    cost = measure(problem, parts.power_kw, parts.battery_kw).cost.total
+    assert parts.lower_bound <= whole.lower_bound * (1 + 1e-6)
+    assert cost <= whole.lower_bound + 1.1 * GAP * abs(whole.lower_bound)
+    taken = settle(curve_of(problem), problem.fleet.start_soc_pct / 100, parts.power_kw)
+    assert taken == pytest.approx(parts.power_kw, abs=1e-6)
+
+
+@pytest.mark.data
+def test_the_decomposition_keeps_the_limits_of_groups(bench: SimpleNamespace) -> None:
+    problem = problem_from_record(bench.generate.generate(160, 22, "late"))
+    free = free_scope(problem)
+    load = solve_monolith(problem, free).power_kw
+    member = np.arange(160) % 3 - 1
+    limit = 0.7 * load[member == 0].sum(axis=0).max()
+    grouped = replace(problem, groups=(Group("one", np.full(96, limit)), Group("two", np.full(96, 1e5))))
+    scope = Scope(free.ceiling_kw, member)
+    whole, parts = solve_monolith(grouped, scope), solve_decomposed(grouped, scope)
+    assert whole.lower_bound is not None
+    assert parts.lower_bound is not None
+    assert parts.power_kw[member == 0].sum(axis=0).max() <= limit + 1e-6
+    cost = measure(grouped, parts.power_kw, None).cost.total
+    assert parts.lower_bound - 1e-3 <= whole.lower_bound <= cost + 1e-3
+    assert cost - whole.lower_bound <= 1.1 * GAP * cost
+
+
+@pytest.mark.data
+def test_large_fleets_go_to_the_decomposition_and_give_the_same_twice(bench: SimpleNamespace) -> None:
+    problem = problem_from_record(bench.generate.generate(150, 23, "base"))
+    one, two = relax(problem, free_scope(problem)), relax(problem, free_scope(problem))
+    assert one.name == "decomposition"
+    assert np.array_equal(one.power_kw, two.power_kw)
+    assert relax(problem.with_fleet(range(20)), free_scope(problem.with_fleet(range(20)))).name == "highs"
+
+
+@pytest.mark.data
+def test_repair_by_chunks_costs_next_to_nothing(bench: SimpleNamespace) -> None:
+    problem = problem_from_record(bench.generate.generate(420, 24, "minpower"))
+    scope = free_scope(problem)
+    relaxed = relax(problem, scope)
+    mended = repair(problem, scope, relaxed)
+    drawn = mended.power_kw[mended.power_kw > 1e-6]
+    least = np.broadcast_to(problem.fleet.min_power_kw[:, None], mended.power_kw.shape)[mended.power_kw > 1e-6]
+    assert (drawn >= least - 1e-6).all()
+    figures = measure(problem, mended.power_kw, None)
+    assert figures.shortfall_kwh.sum() < 0.05
+    assert relaxed.lower_bound is not None
+    assert figures.cost.total <= 1.002 * relaxed.lower_bound
