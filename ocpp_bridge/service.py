@@ -16,6 +16,7 @@ from typing import Final
 
 import uvicorn
 
+from core.clock import Clock
 from core.files import write_text_atomic
 from core.locks import LockTimeoutError, file_lock
 from core.pseudonyms import KEY_VARIABLE, keyed_hash
@@ -108,18 +109,8 @@ class Bridge:
             boot_grace_s=config.link.boot_grace_s,
         )
         self._dispatcher.restore()
-        # In the order in which we prefer them where a station offers several.
-        protocols: dict[str, OcppProtocol] = {
-            "ocpp2.1": Ocpp2("2.1"),
-            "ocpp2.0.1": Ocpp2("2.0.1"),
-            "ocpp1.6": Ocpp16(),
-        }
-        interval_s = config.link.heartbeat_interval_s
-        handlers: dict[str, CallHandlers] = {
-            "1.6": Handlers16(happenings, clock, heartbeat_interval_s=interval_s),
-            "2.0.1": Handlers2(happenings, clock, version="2.0.1", heartbeat_interval_s=interval_s),
-            "2.1": Handlers2(happenings, clock, version="2.1", heartbeat_interval_s=interval_s),
-        }
+        protocols = _protocols()
+        handlers = _handlers(happenings, clock, heartbeat_interval_s=config.link.heartbeat_interval_s)
         self._stations = StationServer(
             config,
             depot=depot,
@@ -201,6 +192,19 @@ class Bridge:
             timeout_keep_alive=30,
             limit_concurrency=200,
         )
+
+
+def _protocols() -> dict[str, OcppProtocol]:
+    """Return what is spoken by subprotocol, in the order in which we prefer them where a station offers several."""
+    return {"ocpp2.1": Ocpp2("2.1"), "ocpp2.0.1": Ocpp2("2.0.1"), "ocpp1.6": Ocpp16()}
+
+
+def _handlers(happenings: Happenings, clock: Clock, *, heartbeat_interval_s: int) -> dict[str, CallHandlers]:
+    return {
+        "1.6": Handlers16(happenings, clock, heartbeat_interval_s=heartbeat_interval_s),
+        "2.0.1": Handlers2(happenings, clock, version="2.0.1", heartbeat_interval_s=heartbeat_interval_s),
+        "2.1": Handlers2(happenings, clock, version="2.1", heartbeat_interval_s=heartbeat_interval_s),
+    }
 
 
 @contextmanager
