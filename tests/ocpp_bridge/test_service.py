@@ -63,12 +63,28 @@ class Process:
         return self.kit.ChargePoint(f"ws://127.0.0.1:{self.ports[0]}", "CP-1", **options)
 
 
+@pytest.fixture
+async def start_bridge(kit, tmp_path):
+    """Start bridges that end with the test, however it ends."""
+    started = []
+
+    async def start(**changes):
+        started.append(Process(kit, tmp_path, **changes))
+        return await started[-1].start()
+
+    yield start
+    for one in started:
+        if one.process.returncode is None:
+            one.process.kill()
+            await one.process.wait()
+
+
 async def state_of(client, plan_id):
     return (await client.get(f"/publications/{plan_id}")).json()["connectors"][0]["state"]
 
 
-async def test_a_killed_bridge_forgets_nothing(kit, tmp_path):
-    process = await Process(kit, tmp_path).start()
+async def test_a_killed_bridge_forgets_nothing(kit, start_bridge):
+    process = await start_bridge()
     station = await process.station().connect()
     transaction_id = await station.start(1)
     document = kit.publication("plan-k", [kit.entry("CP-1", 11, 0, transaction_id=transaction_id)])
@@ -107,8 +123,8 @@ async def test_a_killed_bridge_forgets_nothing(kit, tmp_path):
     assert "Traceback" not in errors
 
 
-async def test_the_command_line_tools_reach_the_bridge(kit, tmp_path):
-    process = await Process(kit, tmp_path).start()
+async def test_the_command_line_tools_reach_the_bridge(kit, start_bridge):
+    process = await start_bridge()
     url = f"http://127.0.0.1:{process.ports[1]}"
     found = await asyncio.to_thread(command.status, url, kit.token)
     assert found["health"]["status"] == "degraded"
@@ -121,12 +137,12 @@ async def test_the_command_line_tools_reach_the_bridge(kit, tmp_path):
         await asyncio.to_thread(command.status, url, kit.token)
 
 
-async def test_schedules_and_frames_follow_a_clock_that_somebody_drives(kit, tmp_path):
+async def test_schedules_and_frames_follow_a_clock_that_somebody_drives(kit, tmp_path, start_bridge):
     start = datetime(2026, 2, 10, 18, 0, tzinfo=UTC)
     clock_file = tmp_path / "clock.json"
     drive_clock(clock_file, at=start, rate=0)
     clock = {"start_at": kit.iso(start), "rate": 1, "file": str(clock_file)}
-    process = await Process(kit, tmp_path, clock=clock).start()
+    process = await start_bridge(clock=clock)
     simulated = {"now": start}
     station = await process.station(now=lambda: simulated["now"]).connect()
     transaction_id = await station.start(1)
@@ -162,8 +178,8 @@ def test_it_refuses_to_start_and_says_why(kit, tmp_path, capsys, monkeypatch):
     assert "DEPOTWISE_BRIDGE_TOKEN" in capsys.readouterr().err
 
 
-async def test_two_bridges_never_share_a_state(kit, tmp_path):
-    process = await Process(kit, tmp_path).start()
+async def test_two_bridges_never_share_a_state(kit, start_bridge):
+    process = await start_bridge()
     second = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "ocpp_bridge", "--config", str(process.file)),
