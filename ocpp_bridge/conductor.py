@@ -20,7 +20,7 @@ from ocpp_bridge.config import BridgeConfig
 from ocpp_bridge.curves import Curve, lower
 from ocpp_bridge.desires import Override
 from ocpp_bridge.holdings import CLOCK_MARGIN_S, ConnectorKey, Held, Holdings
-from ocpp_bridge.lines import REFRESH_S, WORTH_SENDING, Change, Line, Link, needs_sending, render, render_base
+from ocpp_bridge.lines import REFRESH_S, Change, Line, Link, needs_sending, render, render_base
 from ocpp_bridge.outbox import Evidence, State
 from ocpp_bridge.profiles import Capabilities, Place, Slot
 from ocpp_bridge.steps import Install, Outcome, Remove, Step
@@ -290,8 +290,7 @@ class Conductor:
         now_s = as_of.timestamp()
         waited_since = self._waiting.pop(line.key, wall_s)
         place = self._place(line, link)
-        # What was squeezed is made whole as soon as it can be, however little that brings.
-        held = self._wanted(line, link, place, as_of, worth=0.0 if line.is_squeezed else WORTH_SENDING)
+        held = self._wanted(line, link, place, as_of, whole=line.is_squeezed)
         if held is not None:
             if self.holdings.fits(line.key, held, self._limits, now_s=now_s):
                 line.is_squeezed = False
@@ -307,13 +306,13 @@ class Conductor:
             if self.holdings.fits_without(line.key, slot, self._limits, now_s=now_s):
                 yield Remove(line.key, slot)
 
-    def _wanted(self, line: Line, link: Link, place: Place | None, as_of: datetime, *, worth: float) -> Held | None:
+    def _wanted(self, line: Line, link: Link, place: Place | None, as_of: datetime, *, whole: bool) -> Held | None:
         """Return the profile that must be sent to a connector, if any."""
         if line.wish is None or place is None:
             return None
         held = render(line, line.wish, place, link.capabilities, as_of=as_of)
         newest = self.holdings.newest(line.key, place.slot)
-        must = held is not None and needs_sending(newest, held, now_s=as_of.timestamp(), worth=worth)
+        must = held is not None and needs_sending(newest, held, now_s=as_of.timestamp(), whole=whole)
         return held if must else None
 
     def _place(self, line: Line, link: Link) -> Place | None:
@@ -338,7 +337,7 @@ class Conductor:
         whole, cache = line.wish, line.rendered
         room = self.holdings.room(key, self._limits).scaled(1 / line.proven_share)
         line.wish = replace(whole, reserved_kw=lower(whole.reserved_kw, room.map(lambda kw: max(0.0, kw))))
-        held = self._wanted(line, link, self._place(line, link), as_of, worth=WORTH_SENDING)
+        held = self._wanted(line, link, self._place(line, link), as_of, whole=False)
         line.wish, line.rendered = whole, cache
         if held is not None and self.holdings.fits(key, held, self._limits, now_s=as_of.timestamp()):
             line.is_squeezed = True
@@ -394,7 +393,8 @@ class Conductor:
         elif outcome is Outcome.REFUSED:
             line.refuse(detail or "refused")
         elif outcome is Outcome.ACCEPTED and self._is_of_plan(held) and line.is_open:
-            line.change(State.ACCEPTED, detail or None, Evidence.ACCEPTED)
+            # A part of the plan is not the plan.
+            line.change(State.SENT if line.is_squeezed else State.ACCEPTED, detail or None, Evidence.ACCEPTED)
 
     def _is_of_plan(self, held: Held) -> bool:
         return self.publication is not None and held.plan_id == self.publication.plan_id

@@ -153,12 +153,13 @@ def render(line: Line, wish: Wish, place: Place, capabilities: Capabilities, *, 
     return Held(0, profile, profile.reserved_kw(wish.wiring), plan_id=wish.plan_id)
 
 
-def needs_sending(newest: Held | None, wanted: Held, *, now_s: float, worth: float = WORTH_SENDING) -> bool:
+def needs_sending(newest: Held | None, wanted: Held, *, now_s: float, whole: bool = False) -> bool:
     """Say whether a profile must be sent, given the newest one that its slot may hold.
 
     What the station holds may stay if it acknowledged it, it is of the same plan, ends with it, is nowhere above
-    what is wanted, and loses no more than ``worth`` of the energy of the next half hour against it (a long plan is
-    compressed more coarsely far ahead than it will be when that time comes).
+    what is wanted, and loses next to nothing of the energy of the next half hour against it (a long plan is
+    compressed more coarsely far ahead than it will be when that time comes). With ``whole`` it may lose nothing, up
+    to its end: the station must be able to go on with it alone.
     """
     if newest is None or not newest.accepted or not newest.is_current or newest.is_clearing:
         return True
@@ -169,7 +170,8 @@ def needs_sending(newest: Held | None, wanted: Held, *, now_s: float, worth: flo
     edges = {edge for curve in (newest.reserved_kw, wanted.reserved_kw) for edge in curve.edges(now_s)}
     if any(newest.reserved_kw.at(e) > wanted.reserved_kw.at(e) + 1e-6 for e in edges if e < wanted.expires_s):
         return True
-    until_s = min(now_s + LOOK_AHEAD_S, wanted.expires_s)
+    worth, ahead_s = (0.0, math.inf) if whole else (WORTH_SENDING, LOOK_AHEAD_S)
+    until_s = min(now_s + ahead_s, wanted.expires_s)
     wanted_energy = _energy(wanted.reserved_kw, now_s, until_s)
     return _energy(newest.reserved_kw, now_s, until_s) < wanted_energy * (1 - worth) - 1e-6
 
