@@ -208,7 +208,7 @@ def _lattice(full: _FullPower, start: FloatArray, required: FloatArray, *, overf
     """
     reachable = full.limit - 1e-6
     top = np.maximum(np.minimum(1.0 if overfill else required, reachable), start)
-    bases = [top, full.moved_below(np.minimum(full.bend, 9.0), top)]
+    bases = [top, full.moved_below(np.minimum(full.bend, top), top)]
     if overfill:
         bases.append(full.moved_below(np.minimum(required, reachable), top))
     domains = [np.sort(np.array(bases), axis=0)[::-1]]
