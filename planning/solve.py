@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from core.files import sha256_hex
-from planning.assignment import assign
 from planning.documents import parse_problem, plan_record
 from planning.explain import explain
 from planning.feasibility import measure
 from planning.model import Assignment, FloatArray, Plan, Problem, SolverReport, unassigned
+from planning.optimiser.connectors import hand_out
 from planning.optimiser.minimum import repair
 from planning.optimiser.relaxation import relax
 from planning.optimiser.result import Relaxation
@@ -43,12 +43,12 @@ def solve(problem: Problem, *, as_of: datetime | None = None) -> Plan:
         as_of: Instant of what is known; the start of the problem where none is given.
     """
     begin = perf_counter()
-    bound = relaxed = relax(problem, free_scope(problem))
-    assignment, scope = unassigned(problem.fleet.size), free_scope(problem)
+    scope = free_scope(problem)
+    assignment = unassigned(problem.fleet.size)
+    bound = relaxed = relax(problem, scope)
     if problem.connectors is not None:
-        assignment = assign(problem)
+        assignment, relaxed = hand_out(problem, bound)
         scope = assigned_scope(problem, assignment)
-        relaxed = relax(problem, scope)
     if problem.enforce_min_power:
         relaxed = repair(problem, scope, relaxed)
     report = SolverReport(relaxed.name, perf_counter() - begin, bound.lower_bound, relaxed.status)

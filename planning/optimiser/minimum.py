@@ -19,10 +19,13 @@ from planning.optimiser.scope import Scope, curve_of
 from planning.taper import charging_curve, full_power_slots, settle
 
 CHUNK = 200
+FEW_VEHICLES = 10
 # Shares of the minimum from which a power is rounded up; the first is usually within 0.1 % of the bound.
 THRESHOLDS = (0.4, 0.05, 0.75, 1.0)
 GOOD_ENOUGH = 1e-3
 EPSILON_KW = 1e-6
+
+Judged = tuple[float, Relaxation]
 
 
 def repair(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxation:
@@ -72,7 +75,7 @@ def _beside(problem: Problem, others_kw: FloatArray) -> Problem:
 def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxation:
     """Return the cheapest result of the thresholds, or the first that is as good as the relaxed powers."""
     target = measure(problem, relaxed.power_kw, relaxed.battery_kw).cost
-    best: tuple[float, Relaxation] | None = None
+    best: Judged | None = None
     for threshold in THRESHOLDS:
         pattern = _within_limits(problem, scope, relaxed, _pattern(problem, scope, relaxed, threshold))
         candidate = _optimise(problem, scope, relaxed, pattern)
@@ -81,8 +84,22 @@ def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxa
             best = cost, candidate
         if best[0] - target.total <= GOOD_ENOUGH * abs(target.total):
             break
+    else:
+        best = _searched(problem, scope, best)
     assert best is not None
     return best[1]
+
+
+def _searched(problem: Problem, scope: Scope, best: Judged | None) -> Judged | None:
+    """Return what a mixed-integer search finds for a few vehicles, which have few ways to share a load, if better."""
+    if problem.fleet.size > FEW_VEHICLES:
+        return best
+    try:
+        found = solve_monolith(problem, scope, switched=True)
+    except SolverError:
+        return best
+    cost = measure(problem, found.power_kw, found.battery_kw).cost.total
+    return (cost, found) if best is None or cost < best[0] else best
 
 
 def _with_reachable_targets(problem: Problem, scope: Scope) -> Fleet:

@@ -7,7 +7,7 @@ vehicles whose target lies where the taper binds.
 import numpy as np
 
 from planning.model import BoolArray, FloatArray, IntArray, Problem
-from planning.optimiser.program import Program
+from planning.optimiser.program import Program, Solution
 from planning.optimiser.result import Relaxation
 from planning.optimiser.scope import Scope, curve_of
 from planning.optimiser.site import Site, add_site
@@ -15,27 +15,43 @@ from planning.optimiser.site import Site, add_site
 TIE_BREAK = 2e-6
 
 
-def solve_monolith(problem: Problem, scope: Scope, *, solver: str = "choose") -> Relaxation:
+def solve_monolith(problem: Problem, scope: Scope, *, solver: str = "choose", switched: bool = False) -> Relaxation:
     """Return the optimum of the relaxation within the scope.
 
+    With ``switched`` every power is zero or at least the vehicle's minimum: a mixed-integer search, for a few vehicles.
+    Its objective bounds nothing.
+
     Raises:
-        SolverError: floors of the scope cannot be met.
+        SolverError: floors of the scope cannot be met, or no solution was found in the nodes allowed.
     """
     program = Program()
     site = add_site(program, problem)
     rows, slots = np.nonzero(scope.ceiling_kw > 0)
     power = _add_vehicles(program, problem, scope, (rows, slots), site)
+    if switched:
+        on = program.switches(len(rows))
+        above, below = program.rows(len(rows), low=0.0), program.rows(len(rows), high=0.0)
+        program.put(above, power, 1.0)
+        program.put(above, on, -problem.fleet.min_power_kw[rows])
+        program.put(below, power, 1.0)
+        program.put(below, on, -scope.ceiling_kw[rows, slots])
     solution = program.solve(solver=solver)
     powers = np.zeros((problem.fleet.size, problem.slots))
     powers[rows, slots] = solution.values[power]
     return Relaxation(
         power_kw=powers,
         battery_kw=site.battery_kw(solution.values),
-        lower_bound=solution.objective - site.paid if site.is_exact else None,
-        slot_price=solution.row_duals[site.balance] / problem.slot_hours,
+        lower_bound=solution.objective - site.paid if site.is_exact and not switched else None,
+        slot_price=_slot_price(problem, site, solution),
         name="highs",
         status="optimal",
     )
+
+
+def _slot_price(problem: Problem, site: Site, solution: Solution) -> FloatArray:
+    if not len(solution.row_duals):
+        return np.zeros(problem.slots)
+    return solution.row_duals[site.balance] / problem.slot_hours
 
 
 def _add_vehicles(

@@ -11,6 +11,8 @@ import numpy as np
 from planning.model import FloatArray, IntArray
 
 Values = float | FloatArray
+MAX_NODES = 100
+MIXED_INTEGER_GAP = 5e-4
 
 
 class SolverError(RuntimeError):
@@ -34,6 +36,13 @@ class Program:
         self._columns: list[tuple[FloatArray, FloatArray, FloatArray]] = []
         self._rows: list[tuple[FloatArray, FloatArray]] = []
         self._entries: list[tuple[IntArray, IntArray, FloatArray]] = []
+        self._switches: list[IntArray] = []
+
+    def switches(self, count: int) -> IntArray:
+        """Add ``count`` variables that are either 0 or 1."""
+        added = self.columns(count, high=1.0)
+        self._switches.append(added)
+        return added
 
     def columns(self, count: int, *, cost: Values = 0.0, low: Values = 0.0, high: Values = np.inf) -> IntArray:
         """Add ``count`` variables; cost and bounds are numbers or arrays of that length."""
@@ -71,6 +80,8 @@ class Program:
         # HiGHS returns at once with nothing when the number of threads changes between solves of a process.
         options.threads = 1
         options.solver = solver
+        # Nodes rather than seconds, so that the same programme always gives the same answer.
+        options.mip_max_nodes, options.mip_rel_gap = MAX_NODES, MIXED_INTEGER_GAP
         highs.passOptions(options)
         highs.passModel(self._model(library))
         return OpenProgram(library, highs, self.column_count)
@@ -86,6 +97,11 @@ class Program:
         model.a_matrix_.format_ = library.MatrixFormat.kColwise
         model.a_matrix_.start_, model.a_matrix_.index_ = starts, row[order]
         model.a_matrix_.value_ = value[order]
+        if self._switches:
+            kinds = [library.HighsVarType.kContinuous] * self.column_count
+            for column_index in np.concatenate(self._switches):
+                kinds[column_index] = library.HighsVarType.kInteger
+            model.integrality_ = kinds
         return model
 
 
@@ -104,13 +120,17 @@ class OpenProgram:
         """
         self._highs.run()
         status = self._highs.getModelStatus()
-        if status != self._library.HighsModelStatus.kOptimal:
+        info = self._highs.getInfo()
+        is_solved = status == self._library.HighsModelStatus.kOptimal
+        # A search that ran out of nodes has a solution that is good, if not the best.
+        stopped_early = status == self._library.HighsModelStatus.kSolutionLimit and info.primal_solution_status == 2
+        if not (is_solved or stopped_early):
             raise SolverError(f"HiGHS ended with {self._highs.modelStatusToString(status)!r}")
         solution = self._highs.getSolution()
         return Solution(
             values=np.array(solution.col_value, dtype=np.float64),
             row_duals=np.array(solution.row_dual, dtype=np.float64),
-            objective=float(self._highs.getInfo().objective_function_value),
+            objective=float(info.objective_function_value),
         )
 
     def add_columns(self, costs: FloatArray, coefficients: FloatArray, rows: IntArray) -> IntArray:

@@ -18,8 +18,9 @@ class Site:
     """Rows and columns of the site in a programme.
 
     ``balance`` [T]: import - export - load of vehicles - battery = other load. ``groups``: one array [T] a group.
-    ``paid`` is what the demand charges' peaks so far add to the objective. ``is_exact`` is False where the programme
-    had to differ from the problem, so that its objective bounds nothing.
+    ``paid`` is what has to be taken off the objective to give a bound: the demand charges' peaks so far, and what a
+    site could earn that imports and exports at once (see ``_phantom``). ``is_exact`` is False where the programme had
+    to differ from the problem, so that its objective bounds nothing.
     """
 
     balance: IntArray
@@ -53,9 +54,20 @@ def add_site(program: Program, problem: Problem) -> Site:
         excess = program.columns(int(over.sum()), cost=cost)
         program.put(balance[over], excess, 1.0)
     paid = sum(_add_demand_charge(program, problem, row, imported) for row in range(len(problem.demand_charges)))
+    paid += _phantom(problem)
     charge, discharge = _add_battery(program, problem, balance)
     groups = tuple(program.rows(problem.slots, high=group.limit_kw) for group in problem.groups)
     return Site(balance, groups, charge, discharge, paid, is_exact=is_convex and not over.any())
+
+
+def _phantom(problem: Problem) -> float:
+    """Return what importing and exporting at once could earn where export pays more.
+
+    No site can do that, so no bound need allow for it; but a bound that does not is above that of a linear programme
+    that knows no better, and whoever compares the two would take it for wrong.
+    """
+    earns = np.maximum(problem.feed_in_per_kwh - problem.price_per_kwh, 0.0)
+    return float((earns * problem.grid_limit_kw).sum() * problem.slot_hours)
 
 
 def _export_terms(problem: Problem) -> tuple[FloatArray, FloatArray, bool]:

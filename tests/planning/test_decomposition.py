@@ -48,6 +48,7 @@ def test_the_best_response_is_exact(
         *fleet,
         slots=16,
         price_per_kwh=price.tolist(),
+        feed_in_per_kwh=float(price.min()),
         grid_limit_kw=[1e4] * 16,
         base_load_kw=[0.0] * 16,
         demand_charges=[],

@@ -71,7 +71,8 @@ QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCh
 def test_solve_always_makes_a_valid_plan(
     depot: Callable[..., Problem], fleet: list[dict[str, object]], prices: list[float], limit: float, minimum: bool
 ) -> None:
-    problem = depot(*fleet, slots=12, grid_limit_kw=[limit] * 12, price_per_kwh=prices, enforce_min_power=minimum)
+    site = {"slots": 12, "grid_limit_kw": [limit] * 12, "price_per_kwh": prices, "feed_in_per_kwh": min(prices)}
+    problem = depot(*fleet, **site, enforce_min_power=minimum)
     plan = solve(problem)
     assert violations(problem, plan) == []
     if not minimum:
