@@ -25,19 +25,28 @@ def complete_trips(versions: pl.DataFrame) -> pl.DataFrame:
         versions: Versions of ``trip``, oldest knowledge first.
     """
     key = ["vehicle_id", "started_at"]
-    kept = versions.filter(~pl.col("is_deleted").fill_null(value=False).any().over(key))
-    attributes = ["distance_km", "energy_kwh", "soc_end_pct", "end_site_id"]
-    ended = pl.col("ended_at").is_not_null() & (pl.col("ended_at") >= pl.col("started_at"))
-    starts = kept.group_by(key, maintain_order=True).agg(
-        pl.col("available_at").min().alias("start_known_at"),
-        pl.col("soc_start_pct", "start_site_id", "route_id", "provider_ref").drop_nulls().first(),
-    )
+    withdrawn = versions.filter(pl.col("is_deleted")).select(key).unique()
+    kept = versions.join(withdrawn, on=key, how="anti", maintain_order="left")
+    told = ["soc_start_pct", "start_site_id", "route_id", "provider_ref"]
+    starts = kept.unique(key, keep="first", maintain_order=True).select(*key, *told, start_known_at="available_at")
     ends = (
-        kept.filter(ended)
+        kept.filter(pl.col("ended_at") >= pl.col("started_at"))
         .unique(key, keep="first", maintain_order=True)
-        .select(*key, "ended_at", pl.col("available_at").alias("end_known_at"), *attributes)
+        .select(
+            *key,
+            *(pl.col(name).alias(f"{name}_late") for name in told),
+            "ended_at",
+            pl.col("available_at").alias("end_known_at"),
+            "distance_km",
+            "energy_kwh",
+            "soc_end_pct",
+            "end_site_id",
+        )
     )
-    return starts.join(ends, on=key, how="left").sort(key)
+    joined = starts.join(ends, on=key, how="left").sort(key)
+    # A source that tells of a start without these tells them with the end.
+    filled = [pl.coalesce(name, f"{name}_late").alias(name) for name in told]
+    return joined.with_columns(filled).drop(f"{name}_late" for name in told)
 
 
 def outings_from_snapshots(snapshots: pl.DataFrame, homes: pl.DataFrame) -> pl.DataFrame:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 import polars as pl
 
 from core.entities import ENTITIES
@@ -72,3 +73,10 @@ def as_of_join(
         coalesce=False,
     )
     return joined.sort("_order").drop("_order", "_known", *(f"{column}_right" for column in by), strict=False)
+
+
+def thinned(rows: pl.DataFrame, most: int) -> pl.DataFrame:
+    """Return at most so many rows, evenly spread over the frame's order."""
+    if rows.height <= most:
+        return rows
+    return rows[np.linspace(0, rows.height - 1, most).round().astype(np.int64)]

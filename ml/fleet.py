@@ -10,7 +10,7 @@ from typing import Final
 
 import polars as pl
 
-from ml.cycles import assign_cycles, complete_trips, duty_cycles, outings_from_snapshots, progress, settle_soc
+from ml.cycles import assign_cycles, complete_trips, duty_cycles, outings_from_snapshots, settle_soc
 from ml.dataset import KnownFacts
 
 DEFAULT_TIMEZONE: Final = "UTC"
@@ -25,7 +25,7 @@ class FleetFacts:
     """A site's event tables as known at ``as_of``.
 
     ``vehicles``: vehicle_id, home_site_id, model, vehicle_class, usable_kwh (SoH included), reference_kwh_per_km.
-    ``trips``, ``cycles``, ``progress``: see ``ml.cycles``. ``snapshots``: states in the order in which they became
+    ``trips``, ``cycles``: see ``ml.cycles``. ``snapshots``: states in the order in which they became
     known, late backlog left out. ``duties``, ``assignments``, ``weather``: versions, oldest knowledge first.
     """
 
@@ -35,7 +35,6 @@ class FleetFacts:
     vehicles: pl.DataFrame
     trips: pl.DataFrame
     cycles: pl.DataFrame
-    progress: pl.DataFrame
     snapshots: pl.DataFrame
     duties: pl.DataFrame
     assignments: pl.DataFrame
@@ -68,7 +67,6 @@ def fleet_facts(known: KnownFacts, *, site_id: str | None) -> FleetFacts:
         vehicles=vehicles,
         trips=trips,
         cycles=settle_soc(duty_cycles(trips, homes, timezone=timezone), vehicles),
-        progress=progress(trips),
         snapshots=_in_order(snapshots),
         duties=_of(known.versions("duty"), vehicles),
         assignments=_of(known.versions("assignment"), vehicles),

@@ -25,10 +25,10 @@ from ml.questions import closed_questions, live_questions
 from ml.registry import ModelRegistry, StoredModel
 from ml.targets import CYCLE_TARGETS, Target, with_actual
 
-HISTORY: Final = timedelta(days=70)
+HISTORY: Final = timedelta(days=60)
 HORIZON: Final = timedelta(hours=36)
 RECENT: Final = timedelta(days=28)
-MOST_RECENT_ROWS: Final = 3_000
+MOST_RECENT_CYCLES: Final = 500
 UNTRAINED: Final = "untrained"
 
 
@@ -81,7 +81,7 @@ def forecast_site(
         for target in CYCLE_TARGETS
     }
     since = min(choice.since for choice in chosen.values())
-    recent = closed_questions(facts).filter(pl.col("predicted_at") >= since).tail(MOST_RECENT_ROWS)
+    recent = closed_questions(facts, since=since, most_cycles=MOST_RECENT_CYCLES)
     rows = cycle_features(pl.concat([recent, live]), facts)
     frames = [_forecast_target(rows, target, chosen[target.name], facts) for target in CYCLE_TARGETS]
     return pl.concat(frames).sort("target", "subject_id")

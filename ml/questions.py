@@ -5,12 +5,13 @@ every lead time. Instants of asking never depend on the outcome, and a cycle tha
 censored, not "not returned".
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import polars as pl
 
 from ml.cycles import CHAIN_GAP, clock_h
+from ml.dataset import thinned
 from ml.fleet import FleetFacts
 
 STAGES: Final = ("before", "departure", "on_road")
@@ -25,14 +26,24 @@ TOLD_WITHIN: Final = timedelta(minutes=30)
 OUTCOMES: Final = ("returned_at", "soc_arrival_pct", "known_at", "closed_distance_km", "closed_energy_kwh")
 
 
-def closed_questions(facts: FleetFacts) -> pl.DataFrame:
+def closed_questions(
+    facts: FleetFacts, *, since: datetime | None = None, most_cycles: int | None = None
+) -> pl.DataFrame:
     """Return the questions about cycles that are over and known to be, with their outcomes.
 
     Columns: vehicle_id, operating_date, stage, predicted_at, departed_at (NULL before departure), and ``OUTCOMES``.
+
+    Args:
+        facts: The site's event tables.
+        since: Only cycles that departed at or after it.
+        most_cycles: More are thinned, evenly over vehicles and days.
     """
-    cycles = facts.cycles.filter(pl.col("known_at").is_not_null()).with_columns(
-        closed_distance_km="distance_km", closed_energy_kwh="energy_kwh"
-    )
+    cycles = facts.cycles.filter(pl.col("known_at").is_not_null())
+    if since is not None:
+        cycles = cycles.filter(pl.col("departed_at") >= since)
+    if most_cycles is not None:
+        cycles = thinned(cycles, most_cycles)
+    cycles = cycles.with_columns(closed_distance_km="distance_km", closed_energy_kwh="energy_kwh")
     asked = [_before(cycles, facts), _at_departure(cycles), _on_road(cycles, facts)]
     columns = ["vehicle_id", "operating_date", "stage", "predicted_at", "departed_at", *OUTCOMES]
     rows = pl.concat([frame.select(columns) for frame in asked])

@@ -30,7 +30,7 @@ from ml.features.pipeline import cycle_features
 from ml.fleet import fleet_facts
 from ml.models.blend import best_rule
 from ml.models.protocol import QUANTILE_COLUMNS
-from ml.models.quantile_trees import MODEL_CODE_VERSION, QuantileTrees, TooFewRowsError, TreeParameters, thinned
+from ml.models.quantile_trees import MODEL_CODE_VERSION, QuantileTrees, TooFewRowsError, TreeParameters
 from ml.questions import closed_questions
 from ml.registry import ModelRegistry, trees_card, version_name
 from ml.targets import CYCLE_TARGETS, Target, with_actual
@@ -38,8 +38,8 @@ from ml.targets import CYCLE_TARGETS, Target, with_actual
 LOGGER = logging.getLogger(__name__)
 HISTORY: Final = timedelta(days=400)
 JUDGED: Final = timedelta(weeks=4)
-MOST_ROWS: Final = 120_000
-"""Finished questions beyond this are thinned before features are made: a fleet of 1,000 asks two million a year."""
+MOST_CYCLES: Final = 15_000
+"""Finished cycles beyond this are thinned before questions are asked: a fleet of 1,000 asks two million a year."""
 MOST_MISSES: Final = 3_000
 JUDGED_FITS: Final = 2
 
@@ -99,7 +99,7 @@ def _stored_card(registry: ModelRegistry, site_id: str, target: Target, version:
 def training_rows(landing: Landing, *, site_id: str | None, as_of: datetime) -> pl.DataFrame:
     """Return finished questions with features, each cut off at its own ``predicted_at``."""
     facts = fleet_facts(KnownFacts(landing, as_of=as_of, since=as_of - HISTORY), site_id=site_id)
-    return cycle_features(thinned(closed_questions(facts), MOST_ROWS), facts)
+    return cycle_features(closed_questions(facts, most_cycles=MOST_CYCLES), facts)
 
 
 def train_target(

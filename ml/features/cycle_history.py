@@ -48,7 +48,7 @@ STATISTICS: Final[Mapping[str, Mapping[str, Sequence[Statistic]]]] = {
     "site": {**_RETURN, **_USE},
 }
 WINDOW_ROWS: Final[Mapping[str, int]] = {"vehicle_duty_weekday": 8, "vehicle_weekday": 8, "site": 60}
-"""Latest outcomes that count, 20 where nothing is said: what ten weeks of facts hold, so that a forecast made from
+"""Latest outcomes that count, 20 where nothing is said: what sixty days of facts hold, so that a forecast made from
 recent facts sees the same as training did. The depot's own window shows what today's traffic does to everyone."""
 
 COLUMNS: Final = tuple(

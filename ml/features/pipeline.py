@@ -7,6 +7,7 @@ from typing import Final
 
 import polars as pl
 
+from ml.cycles import progress
 from ml.features import (
     cycle_history,
     driver_history,
@@ -50,7 +51,9 @@ def cycle_features(questions: pl.DataFrame, facts: FleetFacts) -> pl.DataFrame:
     rows = cycle_history.add_groups(rows, facts.cycles, facts.vehicles, timezone=facts.timezone)
     rows = cycle_history.add(rows, finished)
     rows = driver_history.add(rows, finished, facts.assignments)
-    rows = live_state.add(rows, facts.snapshots, facts.progress, facts.cycles)
+    day = ["vehicle_id", "operating_date"]
+    asked_trips = facts.trips.join(rows.select(day).unique(), on=day, how="semi", maintain_order="left")
+    rows = live_state.add(rows, facts.snapshots, progress(asked_trips), facts.cycles)
     rows = outside_weather.add(rows, facts.weather)
     rows = energy_need.add(rows, facts.vehicles)
     return time_left.add(rows)

@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict, Field
 
+from ml.dataset import thinned
 from ml.models.baselines import Baseline
 from ml.models.protocol import LEVELS, FloatArray
 
@@ -155,13 +156,6 @@ class QuantileTrees:
 def matrix(rows: pl.DataFrame, features: Sequence[str]) -> FloatArray:
     """Return features as an array; unknown is NaN, which trees treat as its own case."""
     return rows.select(pl.col(list(features)).cast(pl.Float64).fill_null(float("nan"))).to_numpy()
-
-
-def thinned(rows: pl.DataFrame, most: int) -> pl.DataFrame:
-    """Return at most so many rows, evenly spread over the frame's order."""
-    if rows.height <= most:
-        return rows
-    return rows[np.linspace(0, rows.height - 1, most).round().astype(np.int64)]
 
 
 def spread_levels(grown: FloatArray, levels: FloatArray) -> FloatArray:

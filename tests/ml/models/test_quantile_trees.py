@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ml.dataset import thinned
 from ml.models.baselines import Baseline
 from ml.models.blend import TreesAndRule, best_rule
 from ml.models.protocol import LEVELS, MEDIAN_INDEX
-from ml.models.quantile_trees import QuantileTrees, TooFewRowsError, TreeParameters, spread_levels, thinned, tree_engine
+from ml.models.quantile_trees import QuantileTrees, TooFewRowsError, TreeParameters, spread_levels, tree_engine
 from tests.ml.conftest import FAST_TREES, START
 
 BOUNDS = (0.0, 1000.0)
