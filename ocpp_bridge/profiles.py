@@ -24,7 +24,7 @@ ROUNDING_SLACK: Final = 1e-6
 FIRST_PROFILE_ID: Final = 71_000_000  # our own range, so that a profile on a station can be told to be ours
 IDS_PER_CONNECTOR: Final = 10
 NEAR_S: Final = 2 * 3600
-FAR_WEIGHT: Final = 0.2
+FAR_WEIGHT: Final = 0.01
 DAYS_COUNTED: Final = 30  # a daily fallback is sent again long before
 
 
@@ -201,8 +201,8 @@ def plan_steps(target_kw: Curve, *, end_s: float, now_s: float, unit: Unit, wiri
 def compress(curve: Curve, *, end_s: float, now_s: float, max_periods: int) -> Curve:
     """Return at most ``max_periods`` steps that lose the least energy and are never above the curve.
 
-    The energy of the next two hours counts five times as much as what comes later, because a plan is re-made, and
-    this profile re-sent, long before the far end is reached.
+    The energy of the next two hours counts a hundred times as much as what comes later, because a plan is re-made, and
+    this profile re-sent, long before the far end is reached: what is near must not pay for what is far.
     """
     edges = [edge for edge in curve.edges(now_s) if edge < end_s]
     if len(edges) <= max_periods:
