@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from core.time_grid import SLOT
+from core.time_grid import SLOT, SLOT_HOURS
 
 Array = NDArray[np.float64]
 DAY_SLOTS = 96
@@ -127,26 +127,44 @@ def _grid(start_at: datetime, slots: int) -> pl.DataFrame:
 def site_import(meter_values: pl.DataFrame, site_load: pl.DataFrame) -> pl.DataFrame:
     """Return the site's metered import per slot: ``start_at``, ``base_load_kw``, ``ev_kw``, ``import_kw``.
 
-    A connector's power within a slot is the mean of its samples there; a slot without other load is left out, for its
-    import is unknown.
+    Charging is what the connectors' energy registers rose by, interpolated at the slots' edges: a power sample on an
+    edge would count for both sides of it. A slot without other load is left out, for its import is unknown.
 
     Args:
         meter_values: Rows of entity ``meter_value`` of the site's connectors.
         site_load: Rows of entity ``site_load`` of the site.
     """
-    slot = pl.col("observed_at").dt.truncate("15m").alias("start_at")
-    charging = (
-        meter_values.filter(pl.col("power_kw").is_not_null())
-        .group_by(slot, "station_id", "connector_id")
-        .agg(pl.col("power_kw").mean())
-        .group_by("start_at")
-        .agg(pl.col("power_kw").sum().alias("ev_kw"))
-    )
     net = pl.col("base_load_kw") - pl.col("pv_kw").fill_null(0) + pl.col("ev_kw").fill_null(0)
     return (
         site_load.filter(pl.col("base_load_kw").is_not_null())
-        .join(charging, on="start_at", how="left")
+        .join(_charging_power(meter_values), on="start_at", how="left")
         .with_columns(net.clip(lower_bound=0).alias("import_kw"))
         .select("start_at", "base_load_kw", "ev_kw", "import_kw")
         .sort("start_at")
+    )
+
+
+def _charging_power(meter_values: pl.DataFrame) -> pl.DataFrame:
+    """Return the mean power of all connectors per slot: ``start_at``, ``ev_kw``."""
+    by = ["station_id", "connector_id"]
+    registers = meter_values.filter(pl.col("energy_register_kwh").is_not_null()).select(
+        *by, pl.col("observed_at").alias("at"), "energy_register_kwh", pl.lit(value=False).alias("is_edge")
+    )
+    first, last = pl.col("at").min().dt.truncate("15m"), pl.col("at").max()
+    edges = (
+        registers.group_by(by)
+        .agg(pl.datetime_ranges(first, last + SLOT, SLOT).first().alias("at"))
+        .explode("at")
+        .select(*by, "at", pl.lit(None, pl.Float64).alias("energy_register_kwh"), pl.lit(value=True).alias("is_edge"))
+    )
+    known = pl.concat([registers, edges]).sort(*by, "at", "is_edge")
+    # Before the first reading and after the last nothing is known to have flowed; a meter that begins anew gives none.
+    register = pl.col("energy_register_kwh").interpolate_by("at").over(by)
+    filled = known.with_columns(register.forward_fill().over(by).backward_fill().over(by).alias("register_kwh"))
+    risen = (pl.col("register_kwh").shift(-1) - pl.col("register_kwh")).over(by).clip(lower_bound=0)
+    return (
+        filled.filter("is_edge")
+        .with_columns((risen / SLOT_HOURS).alias("power_kw"))
+        .group_by(pl.col("at").alias("start_at"))
+        .agg(pl.col("power_kw").sum().alias("ev_kw"))
     )

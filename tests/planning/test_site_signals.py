@@ -63,19 +63,48 @@ def test_load_without_history_is_the_configured_one_and_careful_for_the_limit() 
     assert forecast.pv_low_kw == pytest.approx([0.0] * 3)
 
 
-def test_site_import_adds_connectors_and_leaves_out_slots_of_unknown_load() -> None:
-    meters = pl.DataFrame(
+def meters(*samples: tuple[str, int, float]) -> pl.DataFrame:
+    """Readings as station, minute after the start, and register in kWh."""
+    return pl.DataFrame(
         {
-            "station_id": ["A", "A", "B", "B"],
-            "connector_id": [1, 1, 1, 1],
-            "observed_at": [START, START + timedelta(minutes=5), START, START + timedelta(minutes=20)],
-            "power_kw": [10.0, 6.0, 4.0, 3.0],
+            "station_id": [station for station, _, _ in samples],
+            "connector_id": [1] * len(samples),
+            "observed_at": [START + timedelta(minutes=minute) for _, minute, _ in samples],
+            "energy_register_kwh": [register for _, _, register in samples],
         },
-        schema_overrides={"observed_at": pl.Datetime("us", "UTC")},
+        schema={
+            "station_id": pl.String,
+            "connector_id": pl.Int64,
+            "observed_at": pl.Datetime("us", "UTC"),
+            "energy_register_kwh": pl.Float64,
+        },
     )
-    load = pl.DataFrame(
-        {"start_at": [START], "base_load_kw": [20.0], "pv_kw": [None]},
+
+
+def other_load(slots: int) -> pl.DataFrame:
+    starts = [START + timedelta(minutes=15 * k) for k in range(slots)]
+    return pl.DataFrame(
+        {"start_at": starts, "base_load_kw": [20.0] * slots, "pv_kw": [None] * slots},
         schema={"start_at": pl.Datetime("us", "UTC"), "base_load_kw": pl.Float64, "pv_kw": pl.Float64},
     )
-    table = site_import(meters, load)
-    assert table.rows() == [(START, 20.0, 12.0, 32.0)]
+
+
+def test_site_import_is_what_the_registers_rose_by() -> None:
+    readings = meters(("A", 0, 100.0), ("A", 15, 102.5), ("A", 30, 102.5), ("B", 5, 7.0), ("B", 25, 11.0))
+    table = site_import(readings, other_load(2))
+    assert table["ev_kw"].to_list() == pytest.approx([10.0 + 8.0, 8.0])
+    assert table["import_kw"].to_list() == pytest.approx([38.0, 28.0])
+
+
+def test_a_meter_that_begins_anew_gives_no_negative_power() -> None:
+    table = site_import(meters(("A", 0, 100.0), ("A", 15, 101.0), ("A", 30, 0.5), ("A", 45, 1.5)), other_load(3))
+    assert table["ev_kw"].to_list() == pytest.approx([4.0, 0.0, 4.0])
+
+
+def test_site_import_leaves_out_slots_of_unknown_load() -> None:
+    table = site_import(meters(("A", 0, 100.0), ("A", 60, 110.0)), other_load(1))
+    assert table.rows() == [(START, 20.0, pytest.approx(10.0), pytest.approx(30.0))]
+
+
+def test_site_import_without_meters_is_the_other_load() -> None:
+    assert site_import(meters(), other_load(2))["import_kw"].to_list() == [20.0, 20.0]
