@@ -4,6 +4,7 @@ They say whether what has landed still fits its declaration; row rules have deci
 library takes seconds to import, so it is imported in the functions; it runs in memory and writes no file.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,7 @@ def validate(entity_name: str, frame: pl.DataFrame) -> Verdict:
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # its import sets INFO
     entity = ENTITIES[entity_name]
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
