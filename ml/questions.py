@@ -10,11 +10,10 @@ from typing import Final
 
 import polars as pl
 
-from ml.cycles import CHAIN_GAP, clock_h
+from ml.cycles import CHAIN_GAP
 from ml.dataset import thinned
 from ml.fleet import FleetFacts
 
-STAGES: Final = ("before", "departure", "on_road")
 LEAD_RANGE_H: Final = (0.5, 20.0)
 ROAD_STEP_H: Final = 2.0
 LONGEST_CYCLE_H: Final = 36.0
@@ -191,8 +190,3 @@ def _keyed(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(subject_id=subject, row_key=subject + "/" + pl.col("stage") + "/" + moment).sort(
         "predicted_at", "row_key"
     )
-
-
-def prediction_clock_h(timezone: str) -> pl.Expr:
-    """Return local hours from midnight of the operating date to ``predicted_at``."""
-    return clock_h(pl.col("predicted_at"), timezone)

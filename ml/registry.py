@@ -8,7 +8,6 @@ earlier instant can never load it.
 import json
 import shutil
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -124,8 +123,3 @@ def trees_card(trees: QuantileTrees, *, rule: Baseline) -> dict[str, Any]:
         "features": list(trees.features),
         "parameters": trees.parameters.model_dump(mode="json"),
     }
-
-
-def newest_trained_at(cards: Sequence[dict[str, Any]]) -> datetime | None:
-    """Return when the newest of some cards was trained."""
-    return max((parse_instant(card["trained_as_of"]) for card in cards), default=None)
