@@ -7,6 +7,7 @@ import polars as pl
 
 from core.time_grid import parse_instant
 from ml.forecasting import forecast_site
+from ml.models.quantile_trees import TreeParameters
 from ml.registry import ModelRegistry
 from ml.targets import CYCLE_TARGETS
 from ml.training import TrainingReport, train_site
@@ -17,7 +18,14 @@ MODEL_LIFE = timedelta(days=7)
 
 def train(workplace: Workplace, *, site_id: str, as_of: datetime) -> TrainingReport:
     """Fit a site's forecasts as of an instant; done once for each instant."""
-    return train_site(workplace.landing, site_id=site_id, as_of=as_of, models_dir=workplace.settings.models_dir)
+    settings = workplace.settings
+    return train_site(
+        workplace.landing,
+        site_id=site_id,
+        as_of=as_of,
+        models_dir=settings.models_dir,
+        parameters=TreeParameters(threads=settings.threads),
+    )
 
 
 def needs_training(workplace: Workplace, *, sites: Iterable[str], as_of: datetime) -> bool:
