@@ -12,10 +12,10 @@ import sys
 PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent(parent_pid: int) -> None:
-    """Ask the kernel to kill this process when its parent dies; leave at once if that has happened already."""
+def die_with_parent(parent_pid: int, *, by: signal.Signals = signal.SIGKILL) -> None:
+    """Ask the kernel to signal this process when its parent dies; leave at once if that has happened already."""
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, by)
     if os.getppid() != parent_pid:
         sys.exit(1)
 

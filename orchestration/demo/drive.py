@@ -31,7 +31,10 @@ from reporting.view import Span
 
 MARKER = ".depotwise-demo"
 RATE = 1200.0
-"""Simulated seconds per second while time runs: a quarter of an hour passes in three quarters of a second."""
+"""Simulated seconds per second while time runs: a quarter of an hour passes in three quarters of a second.
+
+What programs do in between takes real time: the faster the clock, the later a charger seems to follow its plan.
+"""
 
 SECRETS = (
     "DEPOTWISE_RFMS_TOKEN",
@@ -49,11 +52,12 @@ class DemoHomeError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """Size and seed of the simulated depots."""
+    """Size and seed of the simulated depots, and how fast their time runs."""
 
     vehicles: int
     days: int
     seed: int
+    rate: float = RATE
 
 
 def run_demo(settings: Settings, options: DemoOptions, *, console: Console | None) -> dict[str, Any]:
@@ -71,7 +75,7 @@ def run_demo(settings: Settings, options: DemoOptions, *, console: Console | Non
         scenario = _prepare(home, options)
         workplace = Workplace(Settings(home=home, config=scenario.config_dir))
         os.environ["DEPOTWISE_CONFIG"] = str(scenario.config_dir)
-        clock = DrivenClock(scenario.clock_file, scenario.start_at, RATE)
+        clock = DrivenClock(scenario.clock_file, scenario.start_at, options.rate)
         clock.hold()
         with ExitStack() as running:
             _start(running, scenario, home, say)
@@ -160,14 +164,14 @@ def _start(running: ExitStack, scenario: Scenario, home: Path, say: "Say") -> No
     services = [
         Service(
             path.stem,
-            ["-m", "ocpp_bridge", "--config", str(path)],
+            ["ocpp_bridge", "--config", str(path)],
             ready="bridge ready",
             log=logs / f"{path.stem}.log",
             env={},
         )
         for path in scenario.bridge_configs
     ]
-    serve = ["-m", "simulator", "serve", "--dir", str(scenario.folder), "--clock", str(scenario.clock_file)]
+    serve = ["simulator", "serve", "--dir", str(scenario.folder), "--clock", str(scenario.clock_file)]
     services.append(Service("simulator", serve, ready="simulator ready", log=logs / "simulator.log", env={}))
     for service in services:
         running.enter_context(service)

@@ -19,11 +19,15 @@ class ServiceError(RuntimeError):
 
 
 class Service:
-    """A child program that prints a line when it is ready; a context manager that ends it."""
+    """A module run as a child program that prints a line when it is ready; a context manager that ends it.
+
+    Invariants: it does not outlive the block, nor the process that started it, even where that is killed (on Linux).
+    """
 
     def __init__(self, name: str, arguments: Sequence[str], *, ready: str, log: Path, env: Mapping[str, str]) -> None:
         self.name, self.ready, self.log = name, ready, log
-        self._arguments, self._env = [sys.executable, "-u", *arguments], {**os.environ, **env}
+        child = ["-m", "orchestration.demo.mortal", str(os.getpid())]
+        self._arguments, self._env = [sys.executable, "-u", *child, *arguments], {**os.environ, **env}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:

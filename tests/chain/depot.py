@@ -95,9 +95,9 @@ def served_depot(folder: Path, *, vehicles: int, days: int) -> Iterator[Depot]:
         scenario = Scenario.read(depot)
         drive_clock(scenario.clock_file, at=scenario.start_at, rate=0.0)
         for config in scenario.bridge_configs:
-            arguments = ["-m", "ocpp_bridge", "--config", str(config)]
+            arguments = ["ocpp_bridge", "--config", str(config)]
             _serve(running, config.stem, arguments, ready="bridge ready", folder=folder)
-        serve = ["-m", "simulator", "serve", "--dir", str(depot), "--clock", str(scenario.clock_file)]
+        serve = ["simulator", "serve", "--dir", str(depot), "--clock", str(scenario.clock_file)]
         _serve(running, "simulator", serve, ready="simulator ready", folder=folder)
         _wait_for_stations(depot / "config")
         yield Depot(depot, format_instant(scenario.start_at))

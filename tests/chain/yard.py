@@ -168,7 +168,7 @@ def running_yard(folder: Path) -> Iterator[Yard]:
     _write_platform_config(folder / "config", http_port)
     bridge_config = _write_bridge_config(folder, ws_port, http_port, clock)
     workplace = Workplace(Settings(home=folder / "home", config=folder / "config"))
-    arguments = ["-m", "ocpp_bridge", "--config", str(bridge_config)]
+    arguments = ["ocpp_bridge", "--config", str(bridge_config)]
     with Service("bridge", arguments, ready="bridge ready", log=folder / "bridge.log", env={}) as service:
         service.wait_ready()
         yield Yard(workplace, clock, f"ws://127.0.0.1:{ws_port}")
