@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -14,8 +14,10 @@ from core.time_grid import parse_instant
 from orchestration.bridge_client import SETTLED, BridgeClient, BridgeError
 from orchestration.steps.workplace import Workplace
 
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
 POLL_S = 0.2
+CLOCK_TOLERANCE = timedelta(hours=1)
+"""How much a bridge's clock may be behind ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ def publish(
 ) -> PublishReport:
     """Publish and wait until every connector has answered, or patience ends; a bridge that is down is no error here.
 
-    Chargers hold their safe default meanwhile, and the next plan is published as if nothing had happened.
+    Chargers hold their safe default meanwhile, and the next plan is published as if nothing had happened. What became
+    of a plan is landed once: published again, after a kill or for an instant long past, it changes nothing.
     """
     bridge = workplace.registry.site(publication.site_id).bridge
     if bridge is None:
@@ -43,7 +46,8 @@ def publish(
             status = _settled(client, publication.plan_id, patience_s)
     except BridgeError as error:
         return PublishReport(publication.plan_id, error=str(error))
-    land_states(workplace, publication.site_id, status, as_of=as_of)
+    if not _has_landed(workplace, publication):
+        land_states(workplace, publication.site_id, status, as_of=as_of)
     return PublishReport(publication.plan_id, Counter(entry["state"] for entry in status["connectors"]))
 
 
@@ -54,6 +58,11 @@ def _settled(client: BridgeClient, plan_id: str, patience_s: float) -> Mapping[s
         if all(entry["state"] in SETTLED for entry in status["connectors"]) or time.monotonic() > deadline:
             return status
         time.sleep(POLL_S)
+
+
+def _has_landed(workplace: Workplace, publication: Publication) -> bool:
+    states = workplace.landing.read("profile_state", since=publication.as_of - CLOCK_TOLERANCE)
+    return states.filter(pl.col("plan_id") == publication.plan_id).height > 0
 
 
 def land_states(workplace: Workplace, site_id: str, status: Mapping[str, Any], *, as_of: datetime) -> None:

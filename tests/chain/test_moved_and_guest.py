@@ -4,12 +4,16 @@ Everything is real but the vehicles: the bridge is a program of its own, the sta
 in the end is the frames that the stations received.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from orchestration.steps.ingest import ingest_everything
+from orchestration.steps.plan import plan_and_publish
+from tests.chain.depot import assert_same_tables, landed
 from tests.chain.yard import (
     BAYS,
     EV_LIMIT_KW,
@@ -127,3 +131,21 @@ async def test_a_guest_gets_the_default_and_takes_nothing_from_the_plan(yard: Ya
     lines = yard.workplace.landing.read("plan_vehicle").filter(pl.col("plan_id") == outcome.planned.plan_id)
     assert set(lines["vehicle_id"]) == set(vans)
     assert set(lines["site_id"]) == {SITE}
+
+
+async def test_an_earlier_instant_again_changes_nothing_although_more_is_known_now(yard: Yard) -> None:
+    await yard.plug_in("CP-A", TAGS["van-1"], soc_pct=30)
+    first = await yard.answer_events()
+    then = yard.clock.now
+    yard.pass_time(30)
+    await yard.unplug("CP-A")
+    await yard.plug_in("CP-C", TAGS["van-1"], soc_pct=38)
+    await yard.answer_events()
+
+    home = yard.workplace.settings.home
+    before = landed(home)
+    await asyncio.to_thread(ingest_everything, yard.workplace, as_of=then)
+    again = await asyncio.to_thread(plan_and_publish, yard.workplace, site_id=SITE, as_of=then, trigger="plug_in")
+    assert again.planned.plan_id == first.planned.plan_id
+    assert again.planned.publication == first.planned.publication
+    assert_same_tables(landed(home), before)
