@@ -2,8 +2,8 @@
 
 A plan normally fits as it is. It does not when a limit was lowered after it was made, when a station that may hold
 something else is out of reach, or where a plan's end meets the fallbacks. Then power above the fallbacks is shared
-down in proportion; only if that is not enough are fallbacks themselves taken, one connector after the other, so that
-those that keep some power keep at least their minimum.
+down in proportion, to each connector's minimum; only if that is not enough do the least deserving lose theirs, and
+only after that are fallbacks themselves taken, one connector after the other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -95,18 +95,19 @@ def shrink(wants: Sequence[Want], available: float) -> list[float]:
 
 
 def _scaled(wants: Sequence[Want], floors: Sequence[float], available: float, count: int) -> list[float] | None:
-    """Scale what the first ``count`` want above their floors; None if that leaves one of them below its minimum."""
-    above = sum(wants[k].value - floors[k] for k in range(count))
-    factor = min(1.0, max(0.0, (available - sum(floors)) / above)) if above > TOLERANCE_KW else 1.0
-    shared = [
-        floor + (want.value - floor) * factor if k < count else floor
+    """Scale what the first ``count`` want above their floors and minimums; None if those alone are too much."""
+    kept = [
+        max(floor, min(want.value, want.demand.least_kw)) if k < count and want.value > floor else floor
         for k, (want, floor) in enumerate(zip(wants, floors, strict=True))
     ]
-    for k in range(count):
-        least_kw = wants[k].demand.least_kw
-        if 0 < shared[k] < least_kw - TOLERANCE_KW and wants[k].value >= least_kw:
-            return None
-    return shared
+    above = [
+        max(0.0, want.value - low) if k < count else 0.0 for k, (want, low) in enumerate(zip(wants, kept, strict=True))
+    ]
+    room = available - sum(kept)
+    if room < 0:
+        return None
+    factor = min(1.0, room / sum(above)) if sum(above) > TOLERANCE_KW else 1.0
+    return [low + more * factor for low, more in zip(kept, above, strict=True)]
 
 
 def _one_after_the_other(wants: Sequence[Want], available: float) -> list[float]:

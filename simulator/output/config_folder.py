@@ -227,7 +227,7 @@ def _bridge(world: World, index: int, folder: Path, clock_file: Path) -> dict[st
         "listeners": [{"host": LOCALHOST, "port": ports.bridge_ws(index), "security_profile": 1}],
         "http": {"host": LOCALHOST, "port": ports.bridge_http(index)},
         "state_dir": str(folder.parent / f"bridge-{site.site_id}"),
-        "site": {"site_id": site.site_id, "ev_limit_kw": highest_kw - site.base_load_kw - SAFETY_KW},
+        "site": {"site_id": site.site_id, "ev_limit_kw": highest_kw - SAFETY_KW},
         "groups": _groups(site),
         "clock": {"start_at": format_instant(world.scenario.live_start_at), "rate": 0, "file": str(clock_file)},
         "stations": [
