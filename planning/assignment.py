@@ -79,17 +79,24 @@ def core_slots(problem: Problem) -> IntArray:
     return full_power_slots(curve, fleet.start_soc_pct / 100, fleet.required_soc_pct / 100, problem.slots)
 
 
-def assign(problem: Problem, preference: Preference = PREFERENCES[0]) -> Assignment:
-    """Return who holds which connector; a vehicle that finds none, or needs none, holds none."""
+def assign(problem: Problem, preference: Preference = PREFERENCES[0], *, shake: FloatArray | None = None) -> Assignment:
+    """Return who holds which connector; a vehicle that finds none, or needs none, holds none.
+
+    Args:
+        problem: A problem with connectors.
+        preference: Who should come first.
+        shake: Slots [N] to add to each vehicle's rank, for a search that tries other orders.
+    """
     assert problem.connectors is not None
     fleet = problem.fleet
+    shaken = np.zeros(fleet.size) if shake is None else shake
     fastest = max(float(fleet.max_power_kw.max(initial=0.0)), 1e-9)
     stays = Stays(
         arrival=fleet.arrival_slot,
         departure=fleet.departure_slot,
         core=core_slots(problem),
         attended=problem.connectors.attended,
-        lateness=preference.power * fleet.max_power_kw / fastest + preference.departure * fleet.departure_slot,
+        lateness=preference.power * fleet.max_power_kw / fastest + preference.departure * fleet.departure_slot + shaken,
     )
     chains: dict[int, list[int]] = {}
     for is_dc in (False, True):
