@@ -5,7 +5,7 @@ refresh, train where no model is fresh, then plan for each site; ``intraday`` is
 reads landing and never waits for dbt.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -14,6 +14,7 @@ import dagster as dg
 
 from core.settings import Settings
 from core.time_grid import format_instant
+from orchestration.dead_runs import alive, end_dead_runs
 from orchestration.instance import prepare_instance
 from orchestration.steps.workplace import Workplace
 
@@ -105,18 +106,23 @@ def run_job(
     chosen = known if sites is None else list(sites)
     once, per_site = chain(name, needs_training=needs_training)
     steps = [(job, None) for job in once] + [(job, site_id) for site_id in chosen for job in per_site]
-    with dg.DagsterInstance.get() as instance:
+    with dg.DagsterInstance.get() as instance, alive(settings) as tags:
+        end_dead_runs(instance, settings)
         instance.add_dynamic_partitions("site", known)
-        return [_execute(job, instance, run_config(as_of, name), site_id) for job, site_id in steps]
+        return [_execute(job, instance, run_config(as_of, name), site_id, tags) for job, site_id in steps]
 
 
-def _execute(job: str, instance: dg.DagsterInstance, config: dict[str, Any], site_id: str | None) -> RunRecord:
+def _execute(
+    job: str, instance: dg.DagsterInstance, config: dict[str, Any], site_id: str | None, tags: Mapping[str, str]
+) -> RunRecord:
     from orchestration.definitions import defs  # noqa: PLC0415 (the definitions import this module)
 
     result = (
         defs()
         .resolve_job_def(job)
-        .execute_in_process(instance=instance, run_config=config, partition_key=site_id, raise_on_error=False)
+        .execute_in_process(
+            instance=instance, run_config=config, partition_key=site_id, raise_on_error=False, tags=tags
+        )
     )
     if not result.success:
         failed = [event.step_key or job for event in result.all_events if event.is_failure]

@@ -100,14 +100,21 @@ def ui(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000) -> 
 
     It has no login: put an authenticating proxy before it if others are to see it.
     """
+    from dagster import DagsterInstance
+
+    from core.locks import LockTimeoutError
     from core.settings import Settings
+    from orchestration.dead_runs import alone, end_dead_runs
     from orchestration.instance import prepare_instance
 
     settings = Settings()
     prepare_instance(settings)
     dagster = Path(sys.executable).with_name("dagster")
     arguments = ["dev", "-m", "orchestration.definitions", "-h", "127.0.0.1", "-p", str(port)]
-    os.execv(str(dagster), [str(dagster), *arguments])  # noqa: S606 (our own tool, no shell)
+    with friendly(LockTimeoutError), alone(settings):
+        with DagsterInstance.get() as instance:
+            end_dead_runs(instance, settings, is_alone=True)
+        os.execv(str(dagster), [str(dagster), *arguments])  # noqa: S606 (our own tool, no shell)
 
 
 def _show(document: dict[str, object]) -> None:

@@ -47,10 +47,9 @@ def points(whole: Path, chance: random.Random) -> list[Point]:
     Two lie in ingestion, one in dbt, one in training, and one in planning, before the plan that vouches for its rows.
     """
     landed, built, trained = (count_of(whole, pattern) for pattern in (LANDED, BUILT, TRAINED))
-    first, second = sorted(chance.sample(range(1, round(0.85 * landed)), 2))
     counts = [
-        (LANDED, first),
-        (LANDED, second),
+        (LANDED, round(chance.uniform(0.02, 0.35) * landed)),
+        (LANDED, round(chance.uniform(0.50, 0.85) * landed)),
         (BUILT, chance.randrange(1, round(0.9 * built))),
         (TRAINED, chance.randrange(1, trained)),
         (PLANNED, chance.choice((1, 2))),
