@@ -122,7 +122,7 @@ def _plan_for(site: SiteState, request: VehicleRequest, taken: Taken) -> _Planne
         arrival_slot=arrival,
         departure_slot=departure,
         start_soc_pct=request.soc.soc_pct,
-        required_soc_pct=request.requirement.soc_pct,
+        required_soc_pct=request.requirement.target_pct,
         max_kw=max_kw,
         min_kw=min_kw,
         priority=UNDISPATCHABLE_PRIORITY if request.has_red_telltale else request.priority,
@@ -167,7 +167,7 @@ def _current_type(site: SiteState, request: VehicleRequest, bay: ConnectorKey | 
 
 def _missing_kwh(request: VehicleRequest) -> float:
     """Return the grid-side energy that the vehicle needs, at the losses of AC."""
-    missing_pct = max(0.0, request.requirement.soc_pct - request.soc.soc_pct)
+    missing_pct = max(0.0, request.requirement.target_pct - request.soc.soc_pct)
     return missing_pct / 100 * request.spec.battery_kwh / DEFAULT_EFFICIENCY["ac"]
 
 
@@ -273,6 +273,7 @@ def _inputs(one: _Planned, as_of: datetime) -> dict[str, Any]:
         "departure": {"at": format_instant(request.requested_departure_at), "source": request.departure_source},
         "required": {
             "soc_pct": request.requirement.soc_pct,
+            "margin_pp": request.requirement.margin_pp,
             "owner": request.requirement.owner,
             "energy_need_kwh": request.requirement.energy_need_kwh,
         },

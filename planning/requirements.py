@@ -19,11 +19,20 @@ CLASS_KWH_PER_KM = {"car": 0.18, "van": 0.28, "truck": 1.0, "bus": 1.2, "unknown
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """The SoC to leave with, in percent, who asked for it, and the energy need behind it (None: dispatch said so)."""
+    """The SoC to leave with, in percent, who asked for it, and the energy need behind it (None: dispatch said so).
+
+    ``margin_pp`` is planned on top of it: readings are rounded, old, and not quite of the battery that is there.
+    """
 
     soc_pct: float
     owner: str
     energy_need_kwh: float | None
+    margin_pp: float = 0.0
+
+    @property
+    def target_pct(self) -> float:
+        """The SoC that is planned for."""
+        return min(100.0, self.soc_pct + self.margin_pp)
 
 
 def consumption_p90(days: pl.DataFrame) -> pl.DataFrame:

@@ -224,7 +224,7 @@ def _vehicle_rows(planned: SitePlan, common: dict[str, Any]) -> list[dict[str, A
                 "expected_arrival_at": _instant(arrival["at"]) if arrival else problem.start_at,
                 "requested_departure_at": _instant(entry["departure"]["at"]),
                 "expected_soc_at_arrival_pct": float(fleet.start_soc_pct[k]),
-                "min_target_soc_pct": float(fleet.required_soc_pct[k]),
+                "min_target_soc_pct": float(entry["required"]["soc_pct"]),
                 "predicted_departure_soc_pct": float(plan.end_soc_pct[k]),
                 "planned_energy_kwh": float(energy[k]),
                 "shortfall_kwh": float(plan.shortfall_kwh[k]),

@@ -30,6 +30,9 @@ STILL_UNPLUGGED = timedelta(minutes=30)
 OVERDUE_DEPARTURE = timedelta(minutes=30)
 RETURN_MARGIN = timedelta(hours=2)
 LEAST_STAY = timedelta(hours=1)
+SOC_MARGIN_PP = 1.5
+"""Readings come every half hour and are rounded; batteries and chargers are not quite what their papers say."""
+
 IDLE_SOC_PCT = 80.0
 """What a vehicle without a duty ahead is charged to: ready for most things, easy on the battery."""
 
@@ -180,13 +183,14 @@ class RequestBook:
         if duty is None:
             return Requirement(max(IDLE_SOC_PCT, self.site.reserve_soc_pct), "no duty ahead", None)
         reference = vehicle.reference_kwh_per_km or CLASS_KWH_PER_KM[vehicle.vehicle_class]
-        return required_soc(
+        required = required_soc(
             dispatch_soc_pct=duty["min_target_soc_pct"],
             distance_km=duty["distance_km"],
             kwh_per_km=self.consumption.get(vehicle.vehicle_id, reference * UNKNOWN_MARGIN),
             usable_kwh=spec.battery_kwh,
             reserve_soc_pct=self.site.reserve_soc_pct,
         )
+        return replace(required, margin_pp=SOC_MARGIN_PP)
 
 
 def vehicle_spec(vehicle: Vehicle) -> VehicleSpec:

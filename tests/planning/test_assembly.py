@@ -120,6 +120,13 @@ def test_what_cannot_be_planned_is_left_out_with_its_reason(one: VehicleRequest,
     assert said in assembled.inputs["excluded"][0]["reason"]
 
 
+def test_the_margin_is_planned_for_and_recorded_apart() -> None:
+    required = replace(out(2).requirement, soc_pct=99.5, margin_pp=1.5)
+    assembled = assemble(site(connector(1)), [out(2, requirement=required)], as_of=AS_OF)
+    assert assembled.problem.fleet.required_soc_pct[0] == 100.0
+    assert assembled.inputs["vehicles"][0]["required"]["soc_pct"] == 99.5
+
+
 def test_inputs_record_source_age_and_rung() -> None:
     inputs = assemble(site(connector(1)), [out(2)], as_of=AS_OF).inputs
     assert inputs["vehicles"][0] == {
@@ -134,7 +141,7 @@ def test_inputs_record_source_age_and_rung() -> None:
             "is_clipped": False,
         },
         "departure": {"at": "2026-02-11T06:10:00Z", "source": "dispatch"},
-        "required": {"soc_pct": 80.0, "owner": "dispatch", "energy_need_kwh": None},
+        "required": {"soc_pct": 80.0, "margin_pp": 0.0, "owner": "dispatch", "energy_need_kwh": None},
         "is_dispatchable": True,
         "notes": [],
     }
