@@ -1,8 +1,9 @@
 """Which assets a job makes, and the one function that runs jobs in process.
 
-``refresh`` and ``ingest`` are unpartitioned, ``plan``, ``train`` and ``report`` run once for each site. ``nightly`` is
-refresh, train where no model is fresh, then plan for each site; ``intraday`` is ingest, then plan for each site: a plan
-reads landing and never waits for dbt.
+``ingest``, ``marts`` and ``refresh`` (both) are unpartitioned; ``plan``, ``train`` and ``report`` run once for each
+site. ``nightly`` is ingest, train where no model is fresh, plan for each site, then marts; ``intraday`` is ingest, then
+plan for each site. A plan reads landing and never waits for dbt, and marts that are built last hold tonight's plans
+too, so that the same instant again finds nothing to add.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,9 +29,15 @@ ingest_job = dg.define_asset_job(
     selection=INGESTED.without_checks(),
     description="Sources into landing: what a plan needs, and nothing that could keep it waiting.",
 )
+MARTS = dg.AssetSelection.tag("depotwise/layer", "dbt") | dg.AssetSelection.groups("publishing")
+marts_job = dg.define_asset_job(
+    "marts",
+    selection=MARTS | dg.AssetSelection.all_asset_checks(),
+    description="Judge what has landed, build the marts, publish them for analysts.",
+)
 refresh_job = dg.define_asset_job(
     "refresh",
-    selection=INGESTED | dg.AssetSelection.tag("depotwise/layer", "dbt") | dg.AssetSelection.groups("publishing"),
+    selection=INGESTED | MARTS,
     description="Ingest, build the marts, publish them for analysts.",
 )
 train_job = dg.define_asset_job(
@@ -48,7 +55,7 @@ report_job = dg.define_asset_job(
     selection=dg.AssetSelection.groups("reports"),
     description="The operations page of a site.",
 )
-JOBS = (ingest_job, refresh_job, train_job, plan_job, report_job)
+JOBS = (ingest_job, marts_job, refresh_job, train_job, plan_job, report_job)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +72,26 @@ class JobFailedError(RuntimeError):
     """A run of the chain failed; what landed before stays, and the same command starts it again."""
 
 
-def chain(name: JobName, *, needs_training: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the jobs that run once, and those that run for each site, in order."""
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Jobs in order: those that run once ``before``, those ``per_site``, those that run once ``after`` all sites."""
+
+    before: tuple[str, ...]
+    per_site: tuple[str, ...]
+    after: tuple[str, ...] = ()
+
+
+def chain(name: JobName, *, needs_training: bool) -> Chain:
+    """Return the jobs of a chain."""
     match name:
         case "nightly":
-            return ("refresh",), ("train", "plan") if needs_training else ("plan",)
+            return Chain(("ingest",), ("train", "plan") if needs_training else ("plan",), ("marts",))
         case "intraday":
-            return ("ingest",), ("plan",)
+            return Chain(("ingest",), ("plan",))
         case "train":
-            return (), ("train",)
+            return Chain((), ("train",))
         case "report":
-            return ("refresh",), ("report",)
+            return Chain(("refresh",), ("report",))
 
 
 def run_config(as_of: datetime, trigger: str) -> dict[str, Any]:
@@ -97,19 +113,31 @@ def run_job(
 ) -> list[RunRecord]:
     """Run a chain of jobs in process, recorded in Dagster's instance, for all sites or some.
 
+    What fails for one site keeps neither the other sites from their plans nor analysts from their marts.
+
     Raises:
-        JobFailedError: a run failed; the message names the job, the site and the step.
+        JobFailedError: runs failed; the message names each job, site and step.
         ingestion.registry.ConfigurationError: the configuration has mistakes.
     """
     prepare_instance(settings)
     known = [site.site_id for site in Workplace(settings).registry.sites]
     chosen = known if sites is None else list(sites)
-    once, per_site = chain(name, needs_training=needs_training)
-    steps = [(job, None) for job in once] + [(job, site_id) for site_id in chosen for job in per_site]
+    jobs = chain(name, needs_training=needs_training)
+    config = run_config(as_of, name)
+    failures = []
     with dg.DagsterInstance.get() as instance, alive(settings) as tags:
         end_dead_runs(instance, settings)
         instance.add_dynamic_partitions("site", known)
-        return [_execute(job, instance, run_config(as_of, name), site_id, tags) for job, site_id in steps]
+        records = [_execute(job, instance, config, None, tags) for job in jobs.before]
+        rest = [(job, site_id) for site_id in chosen for job in jobs.per_site] + [(job, None) for job in jobs.after]
+        for job, site_id in rest:
+            try:
+                records.append(_execute(job, instance, config, site_id, tags))
+            except JobFailedError as error:
+                failures.append(str(error))
+    if failures:
+        raise JobFailedError("\n".join(failures))
+    return records
 
 
 def _execute(

@@ -39,9 +39,9 @@ def _nightly(site: Site) -> dg.ScheduleDefinition:
 
 
 def _schedule(name: str, job: JobName, cron: str, sites: Iterable[Site], timezone: str) -> dg.ScheduleDefinition:
-    once, per_site = chain(job, needs_training=False)
+    jobs = chain(job, needs_training=False)
     site_ids = [site.site_id for site in sites]
-    first = once[0] if once else per_site[0]
+    first = (*jobs.before, *jobs.per_site)[0]
 
     @dg.schedule(
         name=f"{name}_schedule",
@@ -53,7 +53,7 @@ def _schedule(name: str, job: JobName, cron: str, sites: Iterable[Site], timezon
     def start(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
         at = to_utc(context.scheduled_execution_time)
         tags = {CHAIN_TAG: job, SITES_TAG: ",".join(site_ids)}
-        keys: list[str | None] = [None] if once else list(site_ids)
+        keys: list[str | None] = [None] if jobs.before else list(site_ids)
         return [
             dg.RunRequest(
                 run_key=f"{job}-{at.isoformat()}-{key}", run_config=run_config(at, job), tags=tags, partition_key=key

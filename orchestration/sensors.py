@@ -1,4 +1,4 @@
-"""What follows what: when the first job of a chain succeeds, the jobs per site start.
+"""What follows what: after the first job of a chain the jobs per site start, and after those what closes the chain.
 
 The chain itself is ``jobs.chain``, the one that ``depotwise run`` loops over.
 """
@@ -7,10 +7,17 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from orchestration.jobs import chain, ingest_job, plan_job, refresh_job, report_job
+from orchestration.jobs import Chain, chain, ingest_job, marts_job, plan_job, refresh_job, report_job
 from orchestration.schedules import CHAIN_TAG, SITES_TAG
 
+FIRST_TAG = "depotwise/first_run"
 FOLLOWERS = {"plan": plan_job, "report": report_job}
+ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+Requests = Iterator[dg.RunRequest | dg.SkipReason]
+
+
+def _chain_of(run: dg.DagsterRun) -> Chain:
+    return chain(run.tags[CHAIN_TAG], needs_training=False)  # type: ignore[arg-type]  # the tag is written by our schedules
 
 
 @dg.run_status_sensor(
@@ -20,23 +27,56 @@ FOLLOWERS = {"plan": plan_job, "report": report_job}
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Starts the jobs per site once their data is in.",
 )
-def plan_after_data_sensor(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
+def plan_after_data_sensor(context: dg.RunStatusSensorContext) -> Requests:
     """Request the per-site jobs of the chain that the finished run belongs to."""
     run = context.dagster_run
     name, sites = run.tags.get(CHAIN_TAG), run.tags.get(SITES_TAG)
     if not name or not sites:
         yield dg.SkipReason(f"run {run.run_id} belongs to no chain")
         return
-    _, per_site = chain(name, needs_training=False)  # type: ignore[arg-type]  # the tag is written by our schedules
-    for job in per_site:
+    for job in _chain_of(run).per_site:
         for site_id in sites.split(","):
             yield dg.RunRequest(
                 run_key=f"{run.run_id}-{job}-{site_id}",
                 job_name=job,
                 partition_key=site_id,
                 run_config=dict(run.run_config),
-                tags={CHAIN_TAG: name, SITES_TAG: site_id},
+                tags={CHAIN_TAG: name, SITES_TAG: sites, FIRST_TAG: run.run_id},
             )
 
 
-SENSORS = (plan_after_data_sensor,)
+def _closing_sensor(status: dg.DagsterRunStatus) -> dg.SensorDefinition:
+    @dg.run_status_sensor(
+        name=f"marts_after_plan_{status.value.lower()}_sensor",
+        run_status=status,
+        monitored_jobs=[plan_job],
+        request_jobs=[marts_job],
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Builds the marts once the last site of a nightly chain is planned, or could not be.",
+    )
+    def close(context: dg.RunStatusSensorContext) -> Requests:
+        run = context.dagster_run
+        first = run.tags.get(FIRST_TAG)
+        after = _chain_of(run).after if first else ()
+        if first is None or not after:
+            yield dg.SkipReason(f"run {run.run_id} belongs to no chain that goes on")
+            return
+        of_chain = {FIRST_TAG: first}
+        ended = context.instance.get_runs_count(dg.RunsFilter(job_name="plan", tags=of_chain, statuses=ENDED))
+        if ended < len(run.tags[SITES_TAG].split(",")):
+            yield dg.SkipReason("other sites are being planned still")
+            return
+        for job in after:
+            if context.instance.get_runs_count(dg.RunsFilter(job_name=job, tags=of_chain)) == 0:
+                yield dg.RunRequest(
+                    run_key=f"{first}-{job}", job_name=job, run_config=dict(run.run_config), tags=of_chain
+                )
+
+    return close
+
+
+SENSORS = (
+    plan_after_data_sensor,
+    _closing_sensor(dg.DagsterRunStatus.SUCCESS),
+    _closing_sensor(dg.DagsterRunStatus.FAILURE),
+)

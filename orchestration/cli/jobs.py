@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    job: Annotated[Job, typer.Argument(help="nightly: data, marts, plans. intraday: data, plans. train. report.")],
+    job: Annotated[Job, typer.Argument(help="nightly: data, plans, marts. intraday: data, plans. train. report.")],
     as_of: Annotated[str | None, typer.Option(help="Instant with zone; only what was known then is used.")] = None,
     site: Annotated[list[str] | None, typer.Option(help="Only these sites (repeat the option).")] = None,
     config: Annotated[Path | None, typer.Option(envvar="DEPOTWISE_CONFIG", help="Configuration folder.")] = None,

@@ -79,7 +79,7 @@ def run_demo(settings: Settings, options: DemoOptions, *, console: Console | Non
         clock.hold()
         with ExitStack() as running:
             _start(running, scenario, home, say)
-            say("Nightly job: data, marts, forecasts, plans, publication")
+            say("Nightly job: data, forecasts, plans, publication, marts")
             records = _nightly(workplace, clock.now)
             log = live_through(workplace, clock, until=scenario.end_at, progress=NightProgress(say, scenario))
             say("The night is over: data, marts, report")

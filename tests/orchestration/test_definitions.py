@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 
 from core.settings import Settings
-from orchestration.jobs import SITES, chain, run_config
-from orchestration.sensors import plan_after_data_sensor
+from orchestration.jobs import SITES, Chain, chain, run_config
+from orchestration.sensors import FIRST_TAG, SENSORS, plan_after_data_sensor
 
 SNAPSHOT = Path(__file__).with_name("asset_keys.txt")
 
@@ -31,8 +31,9 @@ def test_every_asset_says_what_it_is(definitions: dg.Definitions) -> None:
 
 
 def test_refresh_builds_marts_and_plan_does_not(definitions: dg.Definitions) -> None:
-    refresh, plan, ingest = (job_keys(definitions, job) for job in ("refresh", "plan", "ingest"))
+    refresh, plan, ingest, marts = (job_keys(definitions, job) for job in ("refresh", "plan", "ingest", "marts"))
     assert {"raw/trip", "marts/fct_trip", "published/marts"} <= refresh
+    assert refresh == ingest | marts
     assert plan == {
         "raw/forecast",
         "raw/plan",
@@ -48,8 +49,10 @@ def test_batch_expectations_block_the_marts_and_never_a_plan(definitions: dg.Def
     graph = definitions.resolve_asset_graph()
     blocking = [key for key in graph.asset_check_keys if graph.get_check_spec(key).blocking]
     assert "trip_batch_as_declared" in {key.name for key in blocking}
-    steps = {job: {node.name for node in definitions.resolve_job_def(job).nodes} for job in ("refresh", "ingest")}
+    jobs = ("refresh", "marts", "ingest")
+    steps = {job: {node.name for node in definitions.resolve_job_def(job).nodes} for job in jobs}
     assert any("trip_batch_as_declared" in step for step in steps["refresh"])
+    assert any("trip_batch_as_declared" in step for step in steps["marts"])
     assert not any("as_declared" in step for step in steps["ingest"])
 
 
@@ -74,33 +77,56 @@ def test_a_schedule_pins_its_run_to_the_scheduled_instant(definitions: dg.Defini
 
 
 @pytest.mark.parametrize(
-    ("name", "training", "once", "per_site"),
+    ("name", "training", "expected"),
     [
-        ("nightly", False, ("refresh",), ("plan",)),
-        ("nightly", True, ("refresh",), ("train", "plan")),
-        ("intraday", False, ("ingest",), ("plan",)),
-        ("train", False, (), ("train",)),
-        ("report", False, ("refresh",), ("report",)),
+        ("nightly", False, Chain(("ingest",), ("plan",), ("marts",))),
+        ("nightly", True, Chain(("ingest",), ("train", "plan"), ("marts",))),
+        ("intraday", False, Chain(("ingest",), ("plan",))),
+        ("train", False, Chain((), ("train",))),
+        ("report", False, Chain(("refresh",), ("report",))),
     ],
 )
-def test_chains(name: str, training: bool, once: tuple[str, ...], per_site: tuple[str, ...]) -> None:
-    assert chain(name, needs_training=training) == (once, per_site)  # type: ignore[arg-type]
+def test_chains(name: str, training: bool, expected: Chain) -> None:
+    assert chain(name, needs_training=training) == expected  # type: ignore[arg-type]
+
+
+CONFIG = run_config(datetime(2026, 2, 9, 14, tzinfo=UTC), "nightly")
+FIRST = "8e8e8e8e-0000-4000-8000-000000000000"
+
+
+def requests_of(
+    sensor: dg.SensorDefinition, run: dg.DagsterRun, instance: dg.DagsterInstance, event: dg.DagsterEventType
+) -> list[dg.RunRequest]:
+    happened = dg.DagsterEvent(event.value, run.job_name)
+    context = dg.build_run_status_sensor_context(sensor.name, happened, instance, run)
+    return [answer for answer in sensor(context) if isinstance(answer, dg.RunRequest)]
 
 
 def test_the_sensor_plans_each_site_of_the_chain_with_the_same_instant(definitions: dg.Definitions) -> None:
-    config = run_config(datetime(2026, 2, 9, 14, tzinfo=UTC), "nightly")
+    tags = {"depotwise/chain": "nightly", "depotwise/sites": "north,south"}
+    run = dg.DagsterRun(job_name="ingest", run_id=FIRST, run_config=CONFIG, tags=tags)
     with dg.DagsterInstance.ephemeral() as instance:
-        run = dg.DagsterRun(
-            job_name="refresh",
-            run_id="8e8e8e8e-0000-4000-8000-000000000000",
-            run_config=config,
-            tags={"depotwise/chain": "nightly", "depotwise/sites": "north,south"},
-        )
-        event = dg.DagsterEvent(dg.DagsterEventType.RUN_SUCCESS.value, "refresh")
-        context = dg.build_run_status_sensor_context("plan_after_data_sensor", event, instance, run)
-        requests = list(plan_after_data_sensor(context))
+        requests = requests_of(plan_after_data_sensor, run, instance, dg.DagsterEventType.RUN_SUCCESS)
     assert [(request.job_name, request.partition_key) for request in requests] == [("plan", "north"), ("plan", "south")]
-    assert all(dict(request.run_config) == config for request in requests)
+    assert all(dict(request.run_config) == CONFIG for request in requests)
+
+
+def test_marts_are_built_once_the_last_site_is_planned_or_could_not_be(definitions: dg.Definitions) -> None:
+    tags = {"depotwise/chain": "nightly", "depotwise/sites": "north,south", FIRST_TAG: FIRST}
+    _, on_success, on_failure = SENSORS
+    with dg.DagsterInstance.ephemeral() as instance:
+        north, south = (
+            dg.DagsterRun(job_name="plan", run_config=CONFIG, tags=tags, status=status)
+            for status in (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE)
+        )
+        instance.add_run(north)
+        assert requests_of(on_success, north, instance, dg.DagsterEventType.RUN_SUCCESS) == []
+        instance.add_run(south)
+        [request] = requests_of(on_failure, south, instance, dg.DagsterEventType.RUN_FAILURE)
+        assert request.job_name == "marts"
+        assert dict(request.run_config) == CONFIG
+        instance.add_run(dg.DagsterRun(job_name="marts", tags=dict(request.tags)))
+        assert requests_of(on_success, north, instance, dg.DagsterEventType.RUN_SUCCESS) == []
 
 
 def test_partitions_are_sites_only(definitions: dg.Definitions) -> None:
