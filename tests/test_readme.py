@@ -11,12 +11,14 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"^```\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+"""A fenced block: its language, empty where commands are shown, and its text."""
 SECRETS = ("DEPOTWISE_RFMS_TOKEN", "DEPOTWISE_GEOTAB_USER", "DEPOTWISE_GEOTAB_PASSWORD", "DEPOTWISE_BRIDGE_TOKEN")
 
 
 def shown_commands() -> list[str]:
-    lines = (line.split("  #")[0].strip() for block in BLOCK.findall(README) for line in block.splitlines())
+    blocks = (text for language, text in BLOCK.findall(README) if not language)
+    lines = (line.split("  #")[0].strip() for text in blocks for line in text.splitlines())
     return [line for line in lines if line.startswith(("depotwise ", "make "))]
 
 

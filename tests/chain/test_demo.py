@@ -53,6 +53,14 @@ def start(folder: Path) -> subprocess.Popen[str]:
     )
 
 
+def left_after_a_while(session_id: int) -> list[str]:
+    """Return what still lives in a session once those on their way out have had half a minute to go."""
+    deadline = time.monotonic() + 30
+    while (left := living_in_session(session_id)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return left
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     folder = tmp_path_factory.mktemp("demo")
@@ -61,7 +69,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
             output, errors = process.communicate()
         finally:
             process.kill()  # its children die with it
-        left_running = living_in_session(process.pid)
+        left_running = left_after_a_while(process.pid)
     return Demo(folder, process.returncode, output.splitlines()[-1] if output else "", errors, left_running)
 
 
@@ -106,10 +114,7 @@ def test_a_demo_that_is_killed_leaves_nothing_running(tmp_path: Path) -> None:
             assert len(living_in_session(process.pid)) > 2
         finally:
             process.kill()
-    deadline = time.monotonic() + 30
-    while left := living_in_session(process.pid):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.1)
+    assert left_after_a_while(process.pid) == []
 
 
 def test_a_home_that_no_demo_made_is_left_alone(tmp_path: Path) -> None:
