@@ -1,6 +1,21 @@
+{# Sums of floats depend on the order in which rows are read, and landing's files have none: the same rows, landed by a
+   run that was killed and started again, would give other last digits. So billionths are added, exactly. #}
+{% macro exact_sum(value) -%}
+    cast(sum(cast({{ value }} as decimal(28, 9))) as double)
+{%- endmacro %}
+
+{% macro exact_avg(value) -%}
+    {{ exact_sum(value) }} / count({{ value }})
+{%- endmacro %}
+
+{% macro weighted_mean(value, weight) -%}
+    {{ exact_sum(value ~ ' * ' ~ weight) }}
+    / {{ exact_sum('case when ' ~ value ~ ' is not null then ' ~ weight ~ ' end') }}
+{%- endmacro %}
+
 {# A sum that is unknown where any part is unknown: unknown is NULL, never 0. #}
 {% macro sum_if_complete(value) -%}
-    case when count(*) = count({{ value }}) then sum({{ value }}) end
+    case when count(*) = count({{ value }}) then {{ exact_sum(value) }} end
 {%- endmacro %}
 
 {# The value in the first or last row of a group, also when it is NULL there. #}

@@ -30,7 +30,7 @@ parts as (
 select
     session_id, site_id, vehicle_id, slot_start_at,
     {{ add_minutes('slot_start_at', 15) }} as slot_end_at,
-    sum(energy_kwh) as energy_kwh,
+    {{ exact_sum('energy_kwh') }} as energy_kwh,
     count(energy_kwh) < count(*) as is_incomplete,
     bool_or(is_estimated) as is_estimated
 from parts

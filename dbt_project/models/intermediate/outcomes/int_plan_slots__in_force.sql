@@ -34,7 +34,7 @@ single as (
 ),
 
 powers as (
-    select plan_id, start_at as slot_start_at, sum(power_kw) as planned_kw
+    select plan_id, start_at as slot_start_at, {{ exact_sum('power_kw') }} as planned_kw
     from ({{ latest_of_sources(ref('stg_plan_interval'), key=['plan_id', 'vehicle_id', 'start_at']) }}) as intervals
     group by plan_id, start_at
 )

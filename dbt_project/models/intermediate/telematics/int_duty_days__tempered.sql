@@ -9,7 +9,7 @@ with days as (
 ),
 
 own as (
-    select days.vehicle_id, days.operating_date, avg(snapshots.ambient_temperature_c) as temperature_c
+    select days.vehicle_id, days.operating_date, {{ exact_avg('snapshots.ambient_temperature_c') }} as temperature_c
     from days
     inner join {{ ref('stg_vehicle_snapshot') }} as snapshots
         on
@@ -33,7 +33,7 @@ weather as (
 ),
 
 at_depot as (
-    select days.vehicle_id, days.operating_date, avg(weather.temperature_c) as temperature_c
+    select days.vehicle_id, days.operating_date, {{ exact_avg('weather.temperature_c') }} as temperature_c
     from days
     inner join weather
         on

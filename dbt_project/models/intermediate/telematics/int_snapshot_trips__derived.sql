@@ -56,7 +56,7 @@ select
         when bool_or(is_newest) and {{ value_at_last('at_site_id', 'observed_at') }} is null then null
         else max(observed_at)
     end as ended_at,
-    sum(moved_km) as distance_km,
+    {{ exact_sum('moved_km') }} as distance_km,
     {{ value_at_last('energy_used_total_kwh', 'observed_at') }}
     - {{ value_at_first('previous_energy_used_total_kwh', 'observed_at') }} as energy_kwh,
     {{ value_at_first('previous_site_id', 'observed_at') }} as start_site_id,

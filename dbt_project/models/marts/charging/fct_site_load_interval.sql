@@ -1,7 +1,7 @@
 with charging as (
     select
         site_id, slot_start_at,
-        case when bool_or(is_incomplete) then null else sum(energy_kwh) * 4 end as charging_power_kw,
+        case when bool_or(is_incomplete) then null else {{ exact_sum('energy_kwh') }} * 4 end as charging_power_kw,
         count(*) as charging_sessions,
         bool_or(is_estimated) as is_charging_estimated
     from {{ ref('int_charging_intervals__spread') }}
@@ -33,8 +33,8 @@ load_weights as (
 loads as (
     select
         site_id, slot_start_at,
-        sum(base_load_kw * weight_min) / sum(case when base_load_kw is not null then weight_min end) as base_load_kw,
-        sum(pv_kw * weight_min) / sum(case when pv_kw is not null then weight_min end) as pv_kw
+        {{ weighted_mean('base_load_kw', 'weight_min') }} as base_load_kw,
+        {{ weighted_mean('pv_kw', 'weight_min') }} as pv_kw
     from load_weights
     group by site_id, slot_start_at
 ),

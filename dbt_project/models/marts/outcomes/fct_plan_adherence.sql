@@ -14,7 +14,7 @@ planned as (
 delivered as (
     select
         slots.site_id, slots.slot_start_at, slots.plan_id, intervals.vehicle_id,
-        case when bool_or(intervals.is_incomplete) then null else sum(intervals.energy_kwh) end as delivered_kwh
+        case when bool_or(intervals.is_incomplete) then null else {{ exact_sum('intervals.energy_kwh') }} end as delivered_kwh
     from slots
     inner join {{ ref('int_charging_intervals__spread') }} as intervals
         on slots.site_id = intervals.site_id and slots.slot_start_at = intervals.slot_start_at

@@ -3,8 +3,8 @@ with days as (
     select
         vehicle_id, operating_date,
         count(*) as trips,
-        sum(distance_km) as distance_km,
-        sum(energy_kwh) as energy_kwh,
+        {{ exact_sum('distance_km') }} as distance_km,
+        {{ exact_sum('energy_kwh') }} as energy_kwh,
         min(energy_basis) as energy_basis,
         count(distinct energy_basis) as energy_bases,
         min(source) as source
