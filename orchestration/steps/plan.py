@@ -16,7 +16,8 @@ from ingestion.registry.models import Connector, Site
 from orchestration.steps.fleet_state import FleetState, OpenTransaction, read_fleet_state
 from orchestration.steps.forecast import forecast
 from orchestration.steps.publish import PublishReport, publish
-from orchestration.steps.requests import RequestBook, daily_consumption, return_forecasts
+from orchestration.steps.requests import RequestBook, daily_consumption
+from orchestration.steps.return_forecasts import return_forecasts
 from orchestration.steps.site_inputs import SiteInputs, read_site_inputs
 from orchestration.steps.workplace import Workplace
 from planning.assembly import assemble

@@ -12,6 +12,7 @@ from ingestion.registry.models import Site, Vehicle
 from ml.dataset import KnownFacts
 from ml.fleet import fleet_facts
 from orchestration.steps.fleet_state import VehicleState
+from orchestration.steps.return_forecasts import ReturnForecast, with_fleet_caution
 from planning.fallback import SocEstimate, estimate_soc
 from planning.requirements import (
     CLASS_KWH_PER_KM,
@@ -37,41 +38,6 @@ IDLE_SOC_PCT = 80.0
 """What a vehicle without a duty ahead is charged to: ready for most things, easy on the battery."""
 
 Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class ReturnForecast:
-    """When a vehicle comes back and with what, as forecast: median and careful side."""
-
-    median_at: datetime
-    late_at: datetime
-    low_soc_pct: float | None
-    rung: int
-    newest_input_at: datetime | None
-    name: str
-
-
-def return_forecasts(rows: pl.DataFrame) -> dict[str, ReturnForecast]:
-    """Return the forecast of each vehicle's next return from rows of entity ``forecast`` of one ``predicted_at``."""
-    soc = {
-        row["subject_id"]: row for row in rows.filter(pl.col("target") == "soc_at_arrival_pct").iter_rows(named=True)
-    }
-    found: dict[str, ReturnForecast] = {}
-    returns = rows.filter(pl.col("target") == "return_at").sort("vehicle_id", "q50", "subject_id")
-    for row in returns.iter_rows(named=True):
-        arrival = soc.get(row["subject_id"], {})
-        found.setdefault(
-            row["vehicle_id"],
-            ReturnForecast(
-                median_at=row["predicted_at"] + timedelta(hours=row["q50"]),
-                late_at=row["predicted_at"] + timedelta(hours=row["q90"]),
-                low_soc_pct=arrival.get("q10"),
-                rung=max(row["rung"], arrival.get("rung", row["rung"])),
-                newest_input_at=row["newest_input_at"],
-                name=row["name"],
-            ),
-        )
-    return found
 
 
 def daily_consumption(
@@ -106,9 +72,13 @@ class RequestBook:
 
     def requests(self, states: Sequence[VehicleState]) -> list[VehicleRequest]:
         """Return one request for each vehicle that can be planned."""
-        return [self._request(state) for state in states]
+        out = {state.vehicle.vehicle_id for state in states if state.presence == "out"}
+        batteries = {state.vehicle.vehicle_id: vehicle_spec(state.vehicle).battery_kwh for state in states}
+        book = replace(self, returns=with_fleet_caution(self.returns, out=out, battery_kwh=batteries))
+        return [book.request(state) for state in states]
 
-    def _request(self, state: VehicleState) -> VehicleRequest:
+    def request(self, state: VehicleState) -> VehicleRequest:
+        """Return the request of one vehicle, as careful as its own forecast says."""
         vehicle, spec = state.vehicle, vehicle_spec(state.vehicle)
         arrival, ready_from = self._arrival(state)
         duty = next((duty for duty in state.upcoming if duty["planned_departure_at"] > ready_from), None)
@@ -136,8 +106,8 @@ class RequestBook:
             return ArrivalEstimate(at, "at the depot, not plugged in", 1, self.as_of), self.as_of
         forecast = self.returns.get(state.vehicle.vehicle_id)
         if forecast is not None:
-            at = max(forecast.late_at, self.as_of) + PLUG_IN_DELAY
-            source = f"forecast return ({forecast.name}), 90 %"
+            at = max(forecast.planned_at, self.as_of) + PLUG_IN_DELAY
+            source = f"forecast return ({forecast.name}), median and {forecast.caution:.0%} of the way to 90 %"
             back_at = max(forecast.median_at, self.as_of)
             return ArrivalEstimate(at, source, max(4, forecast.rung), forecast.newest_input_at), back_at + LEAST_STAY
         return self._return_without_forecast(state)
@@ -164,10 +134,10 @@ class RequestBook:
         if state.presence == "out":
             # A vehicle on the road arrives with less than it shows now: only the forecast speaks of arrival.
             evidence = replace(evidence, moved_since=True)
-        if forecast is not None and forecast.low_soc_pct is not None:
+        if forecast is not None and forecast.planned_soc_pct is not None:
             evidence = replace(
                 evidence,
-                forecast_soc_pct=forecast.low_soc_pct,
+                forecast_soc_pct=forecast.planned_soc_pct,
                 forecast_rung=forecast.rung,
                 forecast_at=forecast.newest_input_at,
             )

@@ -1,0 +1,95 @@
+"""When each vehicle comes back and with what, as a plan takes it: between the median and the careful side.
+
+How far each vehicle is moved from its median is decided for the fleet: ``planning.uncertainty`` says which share of
+the margins covers all of them together.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from planning.uncertainty import pooled_share
+
+CAREFUL_LEVEL = 0.9
+"""Return times at this quantile and SoC at its complement are a vehicle's careful side."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnForecast:
+    """When a vehicle comes back and with what: median and careful side, and the share of caution that a plan takes."""
+
+    median_at: datetime
+    late_at: datetime
+    median_soc_pct: float | None
+    low_soc_pct: float | None
+    rung: int
+    newest_input_at: datetime | None
+    name: str
+    caution: float = 1.0
+
+    @property
+    def planned_at(self) -> datetime:
+        """The return that is planned for."""
+        return self.median_at + self.caution * self.lateness
+
+    @property
+    def planned_soc_pct(self) -> float | None:
+        """The SoC at arrival that is planned for."""
+        if self.low_soc_pct is None or self.median_soc_pct is None:
+            return self.low_soc_pct
+        return self.median_soc_pct - self.caution * self.missing_pct
+
+    @property
+    def lateness(self) -> timedelta:
+        """How much later than the median the careful side is."""
+        return max(self.late_at - self.median_at, timedelta(0))
+
+    @property
+    def missing_pct(self) -> float:
+        """How much lower than the median the careful SoC is, in points."""
+        return max(0.0, (self.median_soc_pct or 0.0) - (self.low_soc_pct or 0.0))
+
+
+def return_forecasts(rows: pl.DataFrame) -> dict[str, ReturnForecast]:
+    """Return the forecast of each vehicle's next return from rows of entity ``forecast`` of one ``predicted_at``."""
+    soc = {
+        row["subject_id"]: row for row in rows.filter(pl.col("target") == "soc_at_arrival_pct").iter_rows(named=True)
+    }
+    found: dict[str, ReturnForecast] = {}
+    returns = rows.filter(pl.col("target") == "return_at").sort("vehicle_id", "q50", "subject_id")
+    for row in returns.iter_rows(named=True):
+        arrival = soc.get(row["subject_id"], {})
+        found.setdefault(
+            row["vehicle_id"],
+            ReturnForecast(
+                median_at=row["predicted_at"] + timedelta(hours=row["q50"]),
+                late_at=row["predicted_at"] + timedelta(hours=row["q90"]),
+                median_soc_pct=arrival.get("q50"),
+                low_soc_pct=arrival.get("q10"),
+                rung=max(row["rung"], arrival.get("rung", row["rung"])),
+                newest_input_at=row["newest_input_at"],
+                name=row["name"],
+            ),
+        )
+    return found
+
+
+def with_fleet_caution(
+    returns: Mapping[str, ReturnForecast], *, out: Collection[str], battery_kwh: Mapping[str, float]
+) -> dict[str, ReturnForecast]:
+    """Give every forecast the share of its margins that covers the vehicles that are out together.
+
+    Args:
+        returns: By vehicle.
+        out: Vehicles that are out now: the others' forecasts play no part in tonight's need.
+        battery_kwh: Usable energy by vehicle.
+    """
+    margins = [
+        forecast.missing_pct / 100 * battery_kwh[vehicle_id]
+        for vehicle_id, forecast in returns.items()
+        if vehicle_id in out
+    ]
+    share = pooled_share(margins, level=CAREFUL_LEVEL)
+    return {vehicle_id: replace(forecast, caution=share) for vehicle_id, forecast in returns.items()}
