@@ -6,6 +6,7 @@ that fails for good raises ``ProviderError``, which names the source, what it an
 
 import logging
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Final
 
 import httpx
@@ -179,6 +181,12 @@ class SourceClient:
         return ProviderError(self.source_id, f"{place} failed: {problem}", advice, status=status)
 
 
+@cache
+def tls_context() -> ssl.SSLContext:
+    """Return the authorities that clients trust; reading them takes longer than most requests, so it is done once."""
+    return httpx.create_ssl_context()
+
+
 @contextmanager
 def open_client(
     source_id: str,
@@ -194,7 +202,7 @@ def open_client(
     for chatty in ("httpx", "httpcore"):  # they would log whole URLs, with whatever secret is in them
         logging.getLogger(chatty).setLevel(logging.WARNING)
     timeout = httpx.Timeout(policy.read_timeout_s, connect=policy.connect_timeout_s)
-    with httpx.Client(base_url=base_url or "", timeout=timeout, transport=transport) as client:
+    with httpx.Client(base_url=base_url or "", timeout=timeout, transport=transport, verify=tls_context()) as client:
         yield SourceClient(client, source_id, policy)
 
 

@@ -11,6 +11,7 @@ import httpx
 
 from core.publication import Publication
 from core.settings import secret
+from ingestion.http import tls_context
 from ingestion.registry.models import Bridge
 
 SETTLED = frozenset({"accepted", "verified", "rejected", "expired", "superseded", "transaction_changed"})
@@ -35,7 +36,8 @@ class BridgeClient:
             core.settings.MissingSecretError: its token is not in the environment.
         """
         headers = {"Authorization": f"Bearer {secret(bridge.token_env)}"}
-        return cls(bridge.url, httpx.Client(base_url=bridge.url, headers=headers, timeout=timeout_s))
+        http = httpx.Client(base_url=bridge.url, headers=headers, timeout=timeout_s, verify=tls_context())
+        return cls(bridge.url, http)
 
     def __enter__(self) -> Self:
         return self
