@@ -101,7 +101,7 @@ def _taken(site: SiteState, requests: Sequence[VehicleRequest]) -> Taken:
 def _plan_for(site: SiteState, request: VehicleRequest, taken: Taken) -> _Planned | str:
     """Return the vehicle's row, or why it cannot be planned."""
     places = {item.key: place for place, item in enumerate(site.connectors)}
-    departure = int((request.requested_departure_at - site.start_at) // _slot(site))
+    departure = _ready_slot(site, request)
     if request.plugged_at is not None and request.plugged_at not in places:
         return f"is plugged into {request.plugged_at[0]}/{request.plugged_at[1]}, which is no connector of the site"
     if request.plugged_at is None and request.arrival is None:
@@ -132,6 +132,13 @@ def _plan_for(site: SiteState, request: VehicleRequest, taken: Taken) -> _Planne
         is_dispatchable=not request.has_red_telltale,
     )
     return _Planned(request, row, is_clipped)
+
+
+def _ready_slot(site: SiteState, request: VehicleRequest) -> int:
+    """Return the first slot after the vehicle is to be ready: some time before it leaves, where that is still ahead."""
+    leaves = int((request.requested_departure_at - site.start_at) // _slot(site))
+    ready = int((request.requested_departure_at - request.ready_ahead - site.start_at) // _slot(site))
+    return min(leaves, max(1, ready))
 
 
 def _slot(site: SiteState) -> timedelta:

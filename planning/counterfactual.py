@@ -5,7 +5,7 @@ Prices and limits are those that were in force; vehicles share connectors as the
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil, floor
 
@@ -26,6 +26,7 @@ FORESIGHT = "perfect_foresight"
 class Stay:
     """What really happened to one vehicle: plugged in, with which SoC, gone when, with how much needed.
 
+    ``margin_pp`` is what plans aim for above the required SoC; a rule that has to serve the same night aims as high.
     ``connector_max_kw`` and ``connector_min_kw`` are those of the connector it stood at.
     """
 
@@ -38,6 +39,7 @@ class Stay:
     connector_max_kw: float
     connector_min_kw: float
     group_id: str | None = None
+    margin_pp: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +87,20 @@ def hindsight(site: SiteState, stays: Sequence[Stay]) -> Hindsight:
         site: Limits, prices and the measured load over the night; its connectors are not used.
         stays: One per departure, in any order; a vehicle may come twice.
     """
-    return judged(hindsight_problem(site, stays))
+    problem = hindsight_problem(site, stays)
+    margins = np.array([stay.margin_pp for stay in _ordered(stays)])
+    targets = np.minimum(problem.fleet.required_soc_pct + margins, 100.0)
+    return judged(problem, aimed_at=replace(problem, fleet=replace(problem.fleet, required_soc_pct=targets)))
 
 
-def judged(problem: Problem) -> Hindsight:
-    """Score every simple rule and the optimum on a problem, be it of what happened or of what is expected."""
-    plans = {name: baseline(problem, name) for name in RULES}
+def judged(problem: Problem, *, aimed_at: Problem | None = None) -> Hindsight:
+    """Score every simple rule and the optimum on a problem, be it of what happened or of what is expected.
+
+    Args:
+        problem: What readiness is judged by, and what perfect foresight optimises.
+        aimed_at: The same problem with the SoC that rules charge to; without it, the required one.
+    """
+    plans = {name: baseline(aimed_at or problem, name) for name in RULES}
     plans[FORESIGHT] = solve(problem)
     infeasible = np.flatnonzero(~is_ready(problem, plans[FORESIGHT]))
     return Hindsight(
@@ -102,13 +112,15 @@ def judged(problem: Problem) -> Hindsight:
 
 def score(problem: Problem, policy: str, plan: Plan) -> Score:
     """Return how a plan of the hindsight problem does."""
+    fleet = problem.fleet
+    missing_pct = np.maximum(fleet.required_soc_pct - plan.end_soc_pct, 0.0)
     return Score(
         policy=policy,
         ready=int(is_ready(problem, plan).sum()),
-        departures=problem.fleet.size,
+        departures=fleet.size,
         cost=plan.cost.energy + plan.cost.demand,
         peak_kw=plan.peak_kw,
-        shortfall_kwh=float(plan.shortfall_kwh.sum()),
+        shortfall_kwh=float((missing_pct / 100 * fleet.battery_kwh / fleet.efficiency).sum()),
     )
 
 
@@ -120,7 +132,7 @@ def is_ready(problem: Problem, plan: Plan) -> BoolArray:
 
 def hindsight_problem(site: SiteState, stays: Sequence[Stay]) -> Problem:
     """Return the problem of what really happened; each stay has a connector of its own, in its real group."""
-    ordered = sorted(stays, key=lambda stay: (stay.spec.vehicle_id, stay.plugged_in_at))
+    ordered = _ordered(stays)
     rows = [_row(site, place, stay) for place, stay in enumerate(ordered)]
     items = tuple(
         Connector(place, stay.spec.vehicle_id, 1, stay.current_type == "dc", stay.connector_max_kw, stay.group_id)
@@ -144,6 +156,10 @@ def hindsight_problem(site: SiteState, stays: Sequence[Stay]) -> Problem:
         enforce_min_power=True,
         fleet=fleet_of(rows),
     )
+
+
+def _ordered(stays: Sequence[Stay]) -> list[Stay]:
+    return sorted(stays, key=lambda stay: (stay.spec.vehicle_id, stay.plugged_in_at))
 
 
 def _row(site: SiteState, place: int, stay: Stay) -> Row:

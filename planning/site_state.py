@@ -4,7 +4,7 @@ Whoever gathers it (orchestration) fills these in; nothing here reads landing, f
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import ceil
 from typing import Literal
 
@@ -129,6 +129,7 @@ class VehicleRequest:
 
     ``plugged_at`` is the connector it is plugged into now; without it, ``arrival`` says when it comes. ``soc`` is the
     estimate for now (plugged in) or a low quantile at arrival (out). ``bay`` is the only connector it may use.
+    ``ready_ahead``: how long before its departure it is to be ready, as drivers pull the plug before they leave.
     """
 
     spec: VehicleSpec
@@ -138,6 +139,7 @@ class VehicleRequest:
     plugged_at: ConnectorKey | None = None
     transaction_id: str | int | None = None
     arrival: ArrivalEstimate | None = None
+    ready_ahead: timedelta = timedelta(0)
     bay: ConnectorKey | None = None
     priority: float = 1.0
     has_red_telltale: bool = False

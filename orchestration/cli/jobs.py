@@ -75,7 +75,7 @@ def demo(
     vehicles: Annotated[int, typer.Option(min=2, help="Vehicles of the two depots together.")] = 40,
     days: Annotated[int, typer.Option(min=3, help="Days of history before the night.")] = 28,
     seed: Annotated[int, typer.Option(help="Another seed is another fleet and another night.")] = 1,
-    rate: Annotated[float, typer.Option(min=60, help="Simulated seconds per second while time runs.")] = 1200,
+    rate: Annotated[float, typer.Option(min=60, help="Simulated seconds per second while time runs.")] = 1800,
     json: Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")] = False,
 ) -> None:
     """Run the main job end to end on a simulated depot, over real sockets: data, marts, forecasts, plans, chargers.

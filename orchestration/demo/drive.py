@@ -30,8 +30,8 @@ from orchestration.steps.workplace import Workplace
 from reporting.view import Span
 
 MARKER = ".depotwise-demo"
-RATE = 1200.0
-"""Simulated seconds per second while time runs: a quarter of an hour passes in three quarters of a second.
+RATE = 1800.0
+"""Simulated seconds per second while time runs: a quarter of an hour passes in half a second.
 
 What programs do in between takes real time: the faster the clock, the later a charger seems to follow its plan.
 """

@@ -2,7 +2,8 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -10,7 +11,7 @@ from core.time_grid import SLOT
 from orchestration.bridge_client import BridgeClient
 from orchestration.demo.clock_drive import DrivenClock
 from orchestration.steps.ingest import ingest_everything
-from orchestration.steps.plan import plan_and_publish
+from orchestration.steps.plan import PlanOutcome, plan_and_publish
 from orchestration.steps.workplace import Workplace
 
 LOGGER = logging.getLogger(__name__)
@@ -65,13 +66,23 @@ def live_through(
         if due:
             rows = ingest_everything(workplace, as_of=clock.now).rows
             log.rows.update({key: getattr(rows, key) for key in ("read", "landed", "duplicates", "quarantined")})
-        for site_id, trigger in sorted(due.items()):
-            outcome = plan_and_publish(workplace, site_id=site_id, as_of=clock.now, trigger=trigger)
+        for site_id, outcome in _plan_all(workplace, due, clock.now):
             planned_at[site_id] = clock.now
             log.plans[site_id] += 1
             log.profiles.update(outcome.published.states)
         progress(clock.now, log)
     return log
+
+
+def _plan_all(workplace: Workplace, due: Mapping[str, str], as_of: datetime) -> list[tuple[str, PlanOutcome]]:
+    """Plan sites side by side: each waits for its own chargers' answers."""
+
+    def plan(site: tuple[str, str]) -> tuple[str, PlanOutcome]:
+        site_id, trigger = site
+        return site_id, plan_and_publish(workplace, site_id=site_id, as_of=as_of, trigger=trigger)
+
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(plan, sorted(due.items())))
 
 
 def _overdue(planned_at: dict[str, datetime], now: datetime) -> Iterable[str]:

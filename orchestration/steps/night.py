@@ -11,7 +11,7 @@ import polars as pl
 from core.time_grid import SLOT, floor_to_slot
 from orchestration.steps.fleet_state import FleetState
 from orchestration.steps.plan import site_state
-from orchestration.steps.requests import vehicle_spec
+from orchestration.steps.requests import SOC_MARGIN_PP, vehicle_spec
 from orchestration.steps.site_inputs import SiteInputs, read_site_inputs
 from orchestration.steps.workplace import Workplace
 from planning.counterfactual import FORESIGHT, Hindsight, Stay, hindsight, judged
@@ -153,6 +153,7 @@ def _stay(workplace: Workplace, line: DepartureLine, readings: pl.DataFrame) -> 
         connector_max_kw=connector.max_kw,
         connector_min_kw=connector.min_kw,
         group_id=connector.group_id,
+        margin_pp=SOC_MARGIN_PP,
     )
 
 

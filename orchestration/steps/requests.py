@@ -31,7 +31,10 @@ STILL_UNPLUGGED = timedelta(minutes=30)
 OVERDUE_DEPARTURE = timedelta(minutes=30)
 RETURN_MARGIN = timedelta(hours=2)
 LEAST_STAY = timedelta(hours=1)
-SOC_MARGIN_PP = 1.5
+READY_AHEAD = timedelta(minutes=15)
+"""Plugs are pulled some minutes before a departure; what a plan leaves for the last of them is lost."""
+
+SOC_MARGIN_PP = 1.0
 """Readings come every half hour and are rounded; batteries and chargers are not quite what their papers say."""
 
 IDLE_SOC_PCT = 80.0
@@ -92,6 +95,7 @@ class RequestBook:
             plugged_at=None if transaction is None else (transaction.station_id, transaction.connector_id),
             transaction_id=None if transaction is None else transaction.transaction_id,
             arrival=arrival,
+            ready_ahead=READY_AHEAD,
             bay=_bay(vehicle),
             has_red_telltale=state.has_red_telltale,
             departure_source=source,

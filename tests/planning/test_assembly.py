@@ -71,6 +71,20 @@ def test_a_plugged_vehicle_starts_now_on_its_connector() -> None:
     assert fleet.min_power_kw.tolist() == [4.2]  # what is published is rounded down to 0.1 kW
 
 
+@pytest.mark.parametrize(
+    ("leaves_in", "ready_slot"),
+    [
+        (timedelta(hours=12, minutes=10), 47),  # ready by 05:55, so that slot 47 is not counted on
+        (timedelta(minutes=40), 1),
+        (timedelta(minutes=20), 1),  # it leaves in slot 1: what is left of slot 0 still serves it
+    ],
+)
+def test_a_vehicle_is_ready_some_time_before_it_leaves(leaves_in: timedelta, ready_slot: int) -> None:
+    early = plugged(1, requested_departure_at=START + leaves_in, ready_ahead=timedelta(minutes=15))
+    fleet = assemble(site(connector(1)), [early], as_of=AS_OF).problem.fleet
+    assert fleet.departure_slot.tolist() == [ready_slot]
+
+
 def test_a_vehicle_still_out_arrives_late() -> None:
     fleet = assemble(site(connector(1)), [out(2.1)], as_of=AS_OF).problem.fleet
     assert fleet.arrival_slot.tolist() == [9]

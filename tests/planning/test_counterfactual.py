@@ -1,5 +1,6 @@
 """A night in hindsight: every policy on the same facts, and who could not have been made ready by anyone."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -65,6 +66,18 @@ def test_ready_tolerates_one_point() -> None:
     one_hour = 100 * 11 * 0.9 / 70  # what an hour at full power gives, in points
     stays = [stay(1, leave_h=6.0, need=30 + one_hour + 0.9), stay(2, leave_h=6.0, need=30 + one_hour + 1.1)]
     assert hindsight(site(), stays).infeasible == ("van-2",)
+
+
+def test_rules_aim_as_high_as_plans_do_and_are_judged_by_what_is_required() -> None:
+    exact, higher = (
+        hindsight(site(), [replace(stay(number), margin_pp=margin) for number in range(4)]) for margin in (0.0, 5.0)
+    )
+    assert higher.scores["llf"].cost > exact.scores["llf"].cost
+    assert higher.scores[FORESIGHT] == exact.scores[FORESIGHT]
+    late = replace(stay(1, leave_h=6.0, need=40.0), margin_pp=30.0)
+    score = hindsight(site(), [late]).scores["llf"]
+    assert score.ready == 1
+    assert score.shortfall_kwh == 0
 
 
 def test_best_rule_is_the_cheapest_that_is_as_ready_and_within_the_limit() -> None:
