@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import jsonschema
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,6 +20,7 @@ from ingestion.imports.reasons import MEANINGS
 from ingestion.providers.base import RECORD
 from tests.ingestion.imports.conftest import NOW
 
+SCHEMA = Path(__file__).resolve().parents[3] / "docs" / "schemas" / "import-1.json"
 CSV = (
     "Country,Datetime (UTC),Datetime (Local),Price (EUR/MWhe)\nNetherlands,2023-01-02 03:00:00,2023-01-02 04:00:00,5\n"
 )
@@ -33,6 +35,12 @@ def test_the_document_is_the_contract(run_import) -> None:
         "reasons": {},
         "entities": {"price": 1, "source_contract": 1},
     }
+
+
+@pytest.mark.parametrize("text", [CSV, CSV + "Netherlands,,,1\n"])
+def test_the_document_fits_its_schema(run_import, text: str) -> None:
+    document = run_import("day_ahead", {"nl_day_ahead.csv": text}).document()
+    jsonschema.validate(document, json.loads(SCHEMA.read_text(encoding="utf-8")), cls=jsonschema.Draft202012Validator)
 
 
 def test_importing_again_on_another_day_lands_nothing(run_import, landing: Landing) -> None:
