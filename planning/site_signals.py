@@ -15,6 +15,8 @@ from core.time_grid import SLOT, SLOT_HOURS
 
 Array = NDArray[np.float64]
 DAY_SLOTS = 96
+LONGEST_GAP = timedelta(minutes=20)
+"""Between readings further apart nobody knows in which slot energy flowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +127,11 @@ def _grid(start_at: datetime, slots: int) -> pl.DataFrame:
 
 
 def site_import(meter_values: pl.DataFrame, site_load: pl.DataFrame) -> pl.DataFrame:
-    """Return the site's metered import per slot: ``start_at``, ``base_load_kw``, ``ev_kw``, ``import_kw``.
+    """Return the site's import per slot: ``start_at``, ``base_load_kw``, ``ev_kw``, ``import_kw``, ``is_estimated``.
 
     Charging is what the connectors' energy registers rose by, interpolated at the slots' edges: a power sample on an
-    edge would count for both sides of it. A slot without other load is left out, for its import is unknown.
+    edge would count for both sides of it. A slot without other load is left out, for its import is unknown; one is
+    estimated where a connector's energy is spread over a gap in its readings, and tells nothing of peaks.
 
     Args:
         meter_values: Rows of entity ``meter_value`` of the site's connectors.
@@ -138,14 +141,14 @@ def site_import(meter_values: pl.DataFrame, site_load: pl.DataFrame) -> pl.DataF
     return (
         site_load.filter(pl.col("base_load_kw").is_not_null())
         .join(_charging_power(meter_values), on="start_at", how="left")
-        .with_columns(net.clip(lower_bound=0).alias("import_kw"))
-        .select("start_at", "base_load_kw", "ev_kw", "import_kw")
+        .with_columns(net.clip(lower_bound=0).alias("import_kw"), pl.col("is_estimated").fill_null(value=False))
+        .select("start_at", "base_load_kw", "ev_kw", "import_kw", "is_estimated")
         .sort("start_at")
     )
 
 
 def _charging_power(meter_values: pl.DataFrame) -> pl.DataFrame:
-    """Return the mean power of all connectors per slot: ``start_at``, ``ev_kw``."""
+    """Return the mean power of all connectors per slot: ``start_at``, ``ev_kw``, ``is_estimated``."""
     by = ["station_id", "connector_id"]
     registers = meter_values.filter(pl.col("energy_register_kwh").is_not_null()).select(
         *by, pl.col("observed_at").alias("at"), "energy_register_kwh", pl.lit(value=False).alias("is_edge")
@@ -160,11 +163,19 @@ def _charging_power(meter_values: pl.DataFrame) -> pl.DataFrame:
     known = pl.concat([registers, edges]).sort(*by, "at", "is_edge")
     # Before the first reading and after the last nothing is known to have flowed; a meter that begins anew gives none.
     register = pl.col("energy_register_kwh").interpolate_by("at").over(by)
-    filled = known.with_columns(register.forward_fill().over(by).backward_fill().over(by).alias("register_kwh"))
+    read_at = pl.when(~pl.col("is_edge")).then("at")
+    filled = known.with_columns(
+        register.forward_fill().over(by).backward_fill().over(by).alias("register_kwh"),
+        (read_at.shift(-1).backward_fill() - read_at.forward_fill()).over(by).alias("gap"),
+    )
     risen = (pl.col("register_kwh").shift(-1) - pl.col("register_kwh")).over(by).clip(lower_bound=0)
     return (
-        filled.filter("is_edge")
+        filled.with_columns(pl.col("gap").max().over(*by, pl.col("at").dt.truncate("15m")))
+        .filter("is_edge")
         .with_columns((risen / SLOT_HOURS).alias("power_kw"))
         .group_by(pl.col("at").alias("start_at"))
-        .agg(pl.col("power_kw").sum().alias("ev_kw"))
+        .agg(
+            pl.col("power_kw").sum().alias("ev_kw"),
+            ((pl.col("gap") > LONGEST_GAP) & (pl.col("power_kw") > 0)).any().alias("is_estimated"),
+        )
     )

@@ -82,7 +82,8 @@ def _peak_charges(
     month_start, _ = local_day(as_of.astimezone(ZoneInfo(site.timezone)).date().replace(day=1), site.timezone)
     stations = [connector.station_id for connector in registry.connectors_of(site.site_id)]
     meters = landing.read("meter_value", as_of=as_of, since=month_start).filter(pl.col("station_id").is_in(stations))
-    history = site_import(meters, load.filter(pl.col("start_at") >= month_start))
+    known = site_import(meters, load.filter(pl.col("start_at") >= month_start))
+    history = known.filter(~pl.col("is_estimated"))  # a peak that was not metered would be taken as paid for
     return tuple(_peak_charge(charge, site, history, starts) for charge in site.tariff.demand_charges)
 
 

@@ -103,7 +103,14 @@ def test_a_meter_that_begins_anew_gives_no_negative_power() -> None:
 
 def test_site_import_leaves_out_slots_of_unknown_load() -> None:
     table = site_import(meters(("A", 0, 100.0), ("A", 60, 110.0)), other_load(1))
-    assert table.rows() == [(START, 20.0, pytest.approx(10.0), pytest.approx(30.0))]
+    assert table.rows() == [(START, 20.0, pytest.approx(10.0), pytest.approx(30.0), True)]
+
+
+def test_energy_that_flowed_in_a_gap_is_an_estimate_and_energy_that_did_not_is_none() -> None:
+    charging = [("A", 0, 0.0), ("A", 15, 10.0), ("A", 45, 20.0), ("A", 60, 30.0)]
+    resting = [("B", 0, 5.0), ("B", 60, 5.0)]
+    table = site_import(meters(*charging, *resting), other_load(4))
+    assert table["is_estimated"].to_list() == [False, True, True, False]
 
 
 def test_site_import_without_meters_is_the_other_load() -> None:
