@@ -8,8 +8,11 @@ from typing import Final
 import polars as pl
 
 from ml.cycles import progress
+from ml.drives import with_temperature
 from ml.features import (
     cycle_history,
+    drive_energy,
+    drive_history,
     driver_history,
     duty_plan,
     energy_need,
@@ -34,8 +37,10 @@ CYCLE_FAMILIES: Final = (
     time_left,
 )
 SESSION_FAMILIES: Final = (plug_in, session_history, site_activity)
+DRIVE_FAMILIES: Final = (drive_history, drive_energy)
 CYCLE_COLUMNS: Final = tuple(column for family in CYCLE_FAMILIES for column in family.COLUMNS)
 SESSION_COLUMNS: Final = tuple(column for family in SESSION_FAMILIES for column in family.COLUMNS)
+DRIVE_COLUMNS: Final = tuple(column for family in DRIVE_FAMILIES for column in family.COLUMNS)
 
 
 def cycle_features(questions: pl.DataFrame, facts: FleetFacts) -> pl.DataFrame:
@@ -69,3 +74,19 @@ def session_features(questions: pl.DataFrame, *, timezone: str) -> pl.DataFrame:
     rows = plug_in.add(questions, timezone=timezone).with_columns(everyone=pl.lit("all"))
     rows = session_history.add(rows, session_history.outcomes(rows, timezone=timezone))
     return site_activity.add(rows).with_columns(horizon="stage")
+
+
+def drive_features(
+    questions: pl.DataFrame, snapshots: pl.DataFrame, weather: pl.DataFrame, *, timezone: str
+) -> pl.DataFrame:
+    """Add to each question about a drive all that could be known at its departure.
+
+    Args:
+        questions: All finished drives, see ``ml.drives.drive_questions``.
+        snapshots: Versions of ``vehicle_snapshot``, oldest knowledge first.
+        weather: Versions of ``weather`` of one place, oldest knowledge first.
+        timezone: IANA zone of local times.
+    """
+    rows = with_temperature(questions, snapshots, weather, at="predicted_at")
+    rows = drive_history.add(rows, rows, timezone=timezone)
+    return drive_energy.add(rows, rows)
