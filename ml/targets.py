@@ -48,6 +48,7 @@ class Target:
         own_count: Column that counts the vehicle's own outcomes; with too few, the rung says so.
         any_known: Whether anything is known of the row's kind: a plan, a battery, anybody's outcomes.
         given: Trees that are told something that is only known afterwards.
+        outright: Trees learn the outcome itself too, not only what the anchor misses.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Target:
     own_count: str
     any_known: pl.Expr
     given: Given | None = None
+    outright: bool = False
 
     def baseline(self, name: str) -> Baseline:
         """Return the rule of this name, the anchor included."""
@@ -221,6 +223,7 @@ def _departure_at() -> Target:
         default_spread=4.0,
         own_count="user_stay_h_count",
         any_known=pl.col("everyone_stay_h_count") >= 1,
+        outright=True,
     )
 
 
@@ -248,6 +251,7 @@ def _energy_kwh() -> Target:
         default_spread=10.0,
         own_count="user_energy_kwh_count",
         any_known=pl.col("everyone_energy_kwh_count") >= 1,
+        outright=True,
     )
 
 

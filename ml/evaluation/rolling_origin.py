@@ -75,7 +75,13 @@ def rolling_forecasts(
         asked = rows["predicted_at"].is_between(origin, end, closed="left").to_numpy()
         known = rows.filter(pl.col("known_at") <= origin, pl.col("predicted_at") < origin)
         try:
-            model = QuantileTrees.fit(known, features=target.features, anchor=target.anchor, parameters=parameters)
+            model = QuantileTrees.fit(
+                known,
+                features=target.features,
+                anchor=target.anchor,
+                parameters=parameters,
+                outright=target.outright,
+            )
         except TooFewRowsError:
             continue
         questions = rows.filter(pl.Series(asked))

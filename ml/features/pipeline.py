@@ -21,6 +21,7 @@ from ml.features import (
     plug_in,
     season,
     session_history,
+    similar_sessions,
     site_activity,
     time_left,
 )
@@ -36,7 +37,7 @@ CYCLE_FAMILIES: Final = (
     energy_need,
     time_left,
 )
-SESSION_FAMILIES: Final = (plug_in, session_history, site_activity)
+SESSION_FAMILIES: Final = (plug_in, session_history, similar_sessions, site_activity)
 DRIVE_FAMILIES: Final = (drive_history, drive_energy)
 CYCLE_COLUMNS: Final = tuple(column for family in CYCLE_FAMILIES for column in family.COLUMNS)
 SESSION_COLUMNS: Final = tuple(column for family in SESSION_FAMILIES for column in family.COLUMNS)
@@ -72,7 +73,8 @@ def session_features(questions: pl.DataFrame, *, timezone: str) -> pl.DataFrame:
         timezone: IANA zone of local times.
     """
     rows = plug_in.add(questions, timezone=timezone).with_columns(everyone=pl.lit("all"))
-    rows = session_history.add(rows, session_history.outcomes(rows, timezone=timezone))
+    finished = session_history.outcomes(rows, timezone=timezone)
+    rows = similar_sessions.add(session_history.add(rows, finished), finished)
     return site_activity.add(rows).with_columns(horizon="stage")
 
 
