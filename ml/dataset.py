@@ -35,14 +35,34 @@ class KnownFacts:
         """Return the latest version of every row, sorted by key, whenever it was observed."""
         return self.landing.read(entity_name, as_of=self.as_of)
 
-    def versions(self, entity_name: str) -> pl.DataFrame:
-        """Return every version, oldest knowledge first, so that rows may be cut off at instants before ``as_of``."""
+    def versions(
+        self,
+        entity_name: str,
+        *,
+        columns: Sequence[str] = (),
+        vehicles: pl.Series | None = None,
+        ordered: bool = True,
+    ) -> pl.DataFrame:
+        """Return every version, oldest knowledge first, so that rows may be cut off at instants before ``as_of``.
+
+        Args:
+            entity_name: Name of a canonical entity.
+            columns: What is wanted besides the key, ``observed_at`` and ``available_at``; without any, everything.
+            vehicles: Only rows of these.
+            ordered: Large tables that are sorted by something else anyway need not be sorted by knowledge first.
+        """
         entity = ENTITIES[entity_name]
         frame = self.landing.scan(entity_name).filter(pl.col("available_at") <= self.as_of)
         if self.since is not None:
             frame = frame.filter(pl.col("date") >= self.since.date(), pl.col("observed_at") >= self.since)
-        order = ["available_at", "observed_at", *[name for name in entity.key if name != "observed_at"]]
-        return frame.drop("date", "ingested_at").collect(engine="in-memory").sort(order, maintain_order=True)
+        if vehicles is not None:
+            frame = frame.filter(pl.col("vehicle_id").is_in(vehicles.implode()))
+        if columns:
+            frame = frame.select(list(dict.fromkeys((*entity.key, "observed_at", "available_at", *columns))))
+        if not ordered:
+            return frame.drop("date", "ingested_at", strict=False).collect(engine="in-memory")
+        rows = frame.drop("date", "ingested_at", strict=False).collect(engine="in-memory")
+        return rows.sort("available_at", "observed_at", maintain_order=True)
 
 
 def as_of_join(

@@ -10,10 +10,14 @@ from typing import Final
 
 import polars as pl
 
-from ml.cycles import assign_cycles, complete_trips, duty_cycles, outings_from_snapshots, settle_soc
+from ml.cycles import TRIP_COLUMNS, assign_cycles, complete_trips, duty_cycles, outings_from_snapshots, settle_soc
 from ml.dataset import KnownFacts
 
 DEFAULT_TIMEZONE: Final = "UTC"
+SNAPSHOT_COLUMNS: Final = (
+    "soc_pct", "odometer_km", "energy_used_total_kwh", "speed_kmh", "at_site_id", "is_plugged",
+)  # fmt: skip
+"""What states of vehicles are read for, besides key and instants."""
 
 
 class UnknownSiteError(ValueError):
@@ -55,10 +59,13 @@ def fleet_facts(known: KnownFacts, *, site_id: str | None) -> FleetFacts:
         UnknownSiteError: the site is named by no configuration and no vehicle.
     """
     timezone = site_timezone(known, site_id=site_id)
-    trip_versions, snapshot_versions = known.versions("trip"), known.versions("vehicle_snapshot")
-    vehicles = _vehicles(known, site_id=site_id, named=[trip_versions, snapshot_versions])
+    registered = _registered(known, site_id=site_id)
+    # Without a site, vehicles that only events name belong to it as well.
+    asked = None if site_id is None else registered["vehicle_id"]
+    trips = known.versions("trip", columns=TRIP_COLUMNS, vehicles=asked, ordered=False)
+    snapshots = known.versions("vehicle_snapshot", columns=SNAPSHOT_COLUMNS, vehicles=asked)
+    vehicles = registered if site_id is not None else _with_others(registered, [trips, snapshots])
     homes = vehicles.select("vehicle_id", "home_site_id")
-    trips, snapshots = (_of(frame, vehicles) for frame in (trip_versions, snapshot_versions))
     trips = assign_cycles(_trips(trips, snapshots, homes), timezone=timezone)
     return FleetFacts(
         site_id=site_id,
@@ -68,8 +75,8 @@ def fleet_facts(known: KnownFacts, *, site_id: str | None) -> FleetFacts:
         trips=trips,
         cycles=settle_soc(duty_cycles(trips, homes, timezone=timezone), vehicles),
         snapshots=_in_order(snapshots),
-        duties=_of(known.versions("duty"), vehicles),
-        assignments=_of(known.versions("assignment"), vehicles),
+        duties=known.versions("duty", vehicles=asked),
+        assignments=known.versions("assignment", vehicles=asked),
         weather=_weather(known, site_id=site_id),
     )
 
@@ -91,15 +98,11 @@ def site_timezone(known: KnownFacts, *, site_id: str | None) -> str:
     return str(zones[0]) if len(zones) == 1 else DEFAULT_TIMEZONE
 
 
-def _vehicles(known: KnownFacts, *, site_id: str | None, named: list[pl.DataFrame]) -> pl.DataFrame:
-    """Return the vehicles of the configuration; without a site, those that only events name as well."""
+def _registered(known: KnownFacts, *, site_id: str | None) -> pl.DataFrame:
+    """Return the vehicles of the configuration, sorted."""
     vehicles = known.latest("vehicle").unique("vehicle_id", keep="last", maintain_order=True)
     if site_id is not None:
         vehicles = vehicles.filter(pl.col("site_id") == site_id)
-    else:
-        others = pl.concat([frame.select("vehicle_id") for frame in named]).unique().sort("vehicle_id")
-        others = others.join(vehicles, on="vehicle_id", how="anti", maintain_order="left")
-        vehicles = pl.concat([vehicles, others], how="diagonal")
     return vehicles.select(
         "vehicle_id",
         pl.col("site_id").alias("home_site_id"),
@@ -110,8 +113,11 @@ def _vehicles(known: KnownFacts, *, site_id: str | None, named: list[pl.DataFram
     ).sort("vehicle_id")
 
 
-def _of(frame: pl.DataFrame, vehicles: pl.DataFrame) -> pl.DataFrame:
-    return frame.join(vehicles.select("vehicle_id"), on="vehicle_id", how="semi", maintain_order="left")
+def _with_others(registered: pl.DataFrame, named: list[pl.DataFrame]) -> pl.DataFrame:
+    """Return the vehicles of the configuration and those that only events name, sorted."""
+    others = pl.concat([frame.select("vehicle_id") for frame in named]).unique()
+    others = others.join(registered, on="vehicle_id", how="anti").with_columns(vehicle_class=pl.lit("unknown"))
+    return pl.concat([registered, others], how="diagonal").sort("vehicle_id")
 
 
 def _trips(trip_versions: pl.DataFrame, snapshots: pl.DataFrame, homes: pl.DataFrame) -> pl.DataFrame:
@@ -119,7 +125,9 @@ def _trips(trip_versions: pl.DataFrame, snapshots: pl.DataFrame, homes: pl.DataF
     trips = complete_trips(trip_versions)
     silent = snapshots.join(trips.select("vehicle_id"), on="vehicle_id", how="anti", maintain_order="left")
     outings = outings_from_snapshots(silent, homes)
-    return pl.concat([trips, outings.select(trips.columns)], how="vertical_relaxed")
+    if outings.is_empty():
+        return trips
+    return pl.concat([trips, outings.select(trips.columns)], how="vertical_relaxed").sort("vehicle_id", "started_at")
 
 
 def _in_order(snapshots: pl.DataFrame) -> pl.DataFrame:

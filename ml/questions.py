@@ -62,7 +62,8 @@ def _before(cycles: pl.DataFrame, facts: FleetFacts) -> pl.DataFrame:
     """Ask about planned cycles some hours before they start."""
     low, high = LEAD_RANGE_H
     planned = (
-        facts.duties.filter(~pl.col("is_deleted").fill_null(value=False))
+        facts.duties.join(cycles, on=["vehicle_id", "operating_date"], how="semi", maintain_order="left")
+        .filter(~pl.col("is_deleted").fill_null(value=False))
         .group_by("vehicle_id", "operating_date", maintain_order=True)
         .agg(pl.col("planned_departure_at").first(), pl.col("available_at").min())
         .with_columns(predicted_at=pl.col("planned_departure_at") - _hours(low + (high - low) * _jitter(1)))
@@ -98,7 +99,8 @@ def _on_road(cycles: pl.DataFrame, facts: FleetFacts) -> pl.DataFrame:
 
 def _is_away(rows: pl.DataFrame, facts: FleetFacts) -> pl.Series:
     """Say which vehicles were on a trip, or parked away from their depot, at ``predicted_at``."""
-    trips = facts.trips.select("vehicle_id", "started_at", "ended_at", "end_site_id").join(
+    asked = facts.trips.join(rows.select("vehicle_id").unique(), on="vehicle_id", how="semi", maintain_order="left")
+    trips = asked.select("vehicle_id", "started_at", "ended_at", "end_site_id").join(
         facts.vehicles.select("vehicle_id", "home_site_id"), on="vehicle_id", maintain_order="left"
     )
     latest = (
@@ -154,8 +156,12 @@ def _out_now(facts: FleetFacts) -> pl.DataFrame:
 
 
 def _seen_home(facts: FleetFacts) -> pl.DataFrame:
-    """Return when the newest snapshot of each vehicle saw it at its depot; NULL where it saw it elsewhere."""
-    newest = facts.snapshots.unique("vehicle_id", keep="last", maintain_order=True).join(
+    """Return when the newest snapshot of each vehicle saw it at its depot; NULL where it saw it elsewhere.
+
+    What is older than the longest cycle speaks of none that may still be open.
+    """
+    recent = facts.snapshots.filter(pl.col("observed_at") > facts.as_of - timedelta(hours=LONGEST_CYCLE_H))
+    newest = recent.unique("vehicle_id", keep="last", maintain_order=True).join(
         facts.vehicles.select("vehicle_id", "home_site_id"), on="vehicle_id", maintain_order="left"
     )
     is_home = pl.col("at_site_id") == pl.col("home_site_id")

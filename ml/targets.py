@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from ml.features.pipeline import CYCLE_COLUMNS, SESSION_COLUMNS
+from ml.features.pipeline import CYCLE_COLUMNS, DRIVE_COLUMNS, SESSION_COLUMNS
 from ml.history import first_known
 from ml.models.baselines import Baseline, baselines_of
 
@@ -20,7 +20,17 @@ HOURS_OF_A_CYCLE: Final = (0.0, 72.0)
 HOURS_OF_A_STAY: Final = (0.0, 24.0 * 14)
 PERCENT: Final = (0.0, 100.0)
 KWH_OF_A_SESSION: Final = (0.0, 2000.0)
+TREES_GIVEN: Final = "trees_given_distance"
 RUNG_MODEL, RUNG_GROUP, RUNG_DEFAULT = 4, 5, 6
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What trees may look at besides, to show what the target would cost if it were known; they are never promoted."""
+
+    conditional_on: tuple[str, ...]
+    features: tuple[str, ...]
+    anchor: Baseline
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,8 @@ class Target:
         default_spread: Standard deviation assumed where nothing was ever observed.
         own_count: Column that counts the vehicle's own outcomes; with too few, the rung says so.
         any_known: Whether anything is known of the row's kind: a plan, a battery, anybody's outcomes.
+        given: Trees that are told something that is only known afterwards.
+        outright: Trees learn the outcome itself too, not only what the anchor misses.
     """
 
     name: str
@@ -48,10 +60,18 @@ class Target:
     default_spread: float
     own_count: str
     any_known: pl.Expr
+    given: Given | None = None
+    outright: bool = False
 
     def baseline(self, name: str) -> Baseline:
         """Return the rule of this name, the anchor included."""
         return next(rule for rule in (*self.baselines, self.anchor) if rule.name == name)
+
+    @property
+    def conditional_on(self) -> Mapping[str, tuple[str, ...]]:
+        """What a forecaster uses that is only known afterwards, by its name; honest ones are not there."""
+        rules = {rule.name: rule.conditional_on for rule in self.baselines if rule.conditional_on}
+        return rules if self.given is None else {**rules, TREES_GIVEN: self.given.conditional_on}
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -136,6 +156,47 @@ def _soc_at_arrival() -> Target:
     )
 
 
+def _soc_after_drive() -> Target:
+    start, distance_km = pl.col("soc_start_pct"), pl.col("closed_distance_km")
+    usual = first_known("vehicle_drop_pp_median", "everyone_drop_pp_median")
+    hour = first_known("hour_drop_pp_median", least=3)
+    weekday = first_known("weekday_drop_pp_median", least=3)
+    ladder = pl.coalesce(start - usual, start - 10.0, pl.lit(50.0))
+    rules: Mapping[str, pl.Expr] = {
+        "vehicle_median": start - usual,
+        "hour_of_departure_median": start - hour,
+        "weekday_hour_median": start - weekday,
+        "last_drive": start - pl.col("vehicle_drop_pp_last"),
+        "usual_km_by_temperature": start - pl.col("usual_drop_pp"),
+        "constant_kwh_per_usual_km": start - pl.col("mean_pp_per_km") * pl.col("vehicle_distance_km_median"),
+    }
+    by_temperature = start - pl.col("pp_per_km_at_temperature") * distance_km
+    told: Mapping[str, pl.Expr] = {
+        "constant_kwh_per_km": start - pl.col("mean_pp_per_km") * distance_km,
+        "kwh_per_km_by_temperature": by_temperature,
+    }
+    given = ("distance_km",)
+    return Target(
+        name="soc_at_arrival_pct",
+        unit="pp",
+        actual=pl.col("soc_arrival_pct"),
+        features=DRIVE_COLUMNS,
+        baselines=(
+            *baselines_of(rules, ladder=ladder, bounds=PERCENT),
+            *baselines_of(told, ladder=ladder, bounds=PERCENT, conditional_on=given),
+        ),
+        anchor=Baseline("hour_or_vehicle_median", start - pl.coalesce(hour, usual), ladder, PERCENT),
+        default_spread=10.0,
+        own_count="vehicle_drop_pp_count",
+        any_known=pl.col("everyone_drop_pp_count") >= 1,
+        given=Given(
+            given,
+            (*DRIVE_COLUMNS, "closed_distance_km"),
+            Baseline("kwh_per_km_by_temperature", by_temperature, ladder, PERCENT, given),
+        ),
+    )
+
+
 def _departure_at() -> Target:
     stay = "stay_h_median"
     clock = pl.col("arrival_clock_h")
@@ -162,6 +223,7 @@ def _departure_at() -> Target:
         default_spread=4.0,
         own_count="user_stay_h_count",
         any_known=pl.col("everyone_stay_h_count") >= 1,
+        outright=True,
     )
 
 
@@ -189,11 +251,14 @@ def _energy_kwh() -> Target:
         default_spread=10.0,
         own_count="user_energy_kwh_count",
         any_known=pl.col("everyone_energy_kwh_count") >= 1,
+        outright=True,
     )
 
 
 RETURN_AT: Final = _return_at()
 SOC_AT_ARRIVAL: Final = _soc_at_arrival()
+SOC_AFTER_DRIVE: Final = _soc_after_drive()
+"""SoC at arrival where a source knows no depot: of each drive, not of a day's last return."""
 DEPARTURE_AT: Final = _departure_at()
 ENERGY_KWH: Final = _energy_kwh()
 CYCLE_TARGETS: Final = (RETURN_AT, SOC_AT_ARRIVAL)

@@ -18,7 +18,7 @@ from ml.models.baselines import Baseline
 from ml.models.blend import best_rule, blended
 from ml.models.protocol import MEDIAN_INDEX, QUANTILE_COLUMNS, FloatArray
 from ml.models.quantile_trees import QuantileTrees, TooFewRowsError, TreeParameters
-from ml.targets import Target
+from ml.targets import TREES_GIVEN, Target
 
 FIT_EVERY: Final = timedelta(weeks=1)
 TREES: Final = "quantile_trees"
@@ -70,27 +70,38 @@ def rolling_forecasts(
     heard = heard_rules(rows, target)
     raw: dict[str, FloatArray] = {rule.name: rule.quantiles(rows) for rule in heard}
     grown = np.full((rows.height, len(QUANTILE_COLUMNS)), np.nan)
-    halfway = grown.copy()
+    halfway, given = grown.copy(), grown.copy()
     for origin, end in zip(origins, [*origins[1:], until], strict=True):
         asked = rows["predicted_at"].is_between(origin, end, closed="left").to_numpy()
         known = rows.filter(pl.col("known_at") <= origin, pl.col("predicted_at") < origin)
         try:
-            model = QuantileTrees.fit(known, features=target.features, anchor=target.anchor, parameters=parameters)
+            model = QuantileTrees.fit(
+                known,
+                features=target.features,
+                anchor=target.anchor,
+                parameters=parameters,
+                outright=target.outright,
+            )
         except TooFewRowsError:
             continue
         questions = rows.filter(pl.Series(asked))
         grown[asked] = model.quantiles(questions)
         rule = best_rule(tuple(heard), known)
         halfway[asked] = blended(grown[asked], rule.points(questions), bounds=target.bounds)
-    if np.isfinite(grown).any():
-        raw |= {TREES: grown, TREES_AND_RULE: halfway}
+        if target.given is not None:
+            told = QuantileTrees.fit(
+                known, features=target.given.features, anchor=target.given.anchor, parameters=parameters
+            )
+            given[asked] = told.quantiles(questions)
+    fitted = {TREES: grown, TREES_AND_RULE: halfway, TREES_GIVEN: given}
+    raw |= {name: quantiles for name, quantiles in fitted.items() if np.isfinite(quantiles).any()}
     return RollingForecasts(rows, raw)
 
 
 def heard_rules(rows: pl.DataFrame, target: Target) -> tuple[Baseline, ...]:
     """Return the target's rules that answer enough of the rows by themselves; if there is none, its anchor."""
-    heard = (rule for rule in target.baselines if rule.share_known(rows) >= LEAST_SHARE_KNOWN)
-    return tuple(heard) or (target.anchor,)
+    heard = tuple(rule for rule in target.baselines if rule.share_known(rows) >= LEAST_SHARE_KNOWN)
+    return heard if any(not rule.conditional_on for rule in heard) else (*heard, target.anchor)
 
 
 def calibrated_predictions(

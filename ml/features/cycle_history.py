@@ -61,27 +61,31 @@ COLUMNS: Final = tuple(
 
 
 def outcomes(cycles: pl.DataFrame, duties: pl.DataFrame, vehicles: pl.DataFrame, *, timezone: str) -> pl.DataFrame:
-    """Return one row per finished cycle: what came of it, the groups it belongs to, and when it was known.
+    """Return one row per finished cycle, in the order in which they became known: what came of it, and its groups.
 
     ``lateness_h`` is measured against the plan that was known when the vehicle left.
     """
     closed = cycles.filter(pl.col("known_at").is_not_null()).with_columns(
-        row_key=pl.col("vehicle_id") + "/" + pl.col("operating_date").cast(pl.String), predicted_at="departure_known_at"
+        row_key=pl.int_range(pl.len()), predicted_at="departure_known_at"
     )
     planned = duty_plan.known_plans(closed, duties)
     rows = closed.join(planned, on="row_key", how="left", maintain_order="left")
-    return add_groups(rows, rows, vehicles, timezone=timezone).select(
-        *dict.fromkeys(column for by in GROUPS.values() for column in by),
-        "operating_date",
-        "known_at",
-        "distance_km",
-        "soc_departure_pct",
-        "drop_pp",
-        return_clock_h=clock_h(pl.col("returned_at"), timezone),
-        duration_h=_hours(pl.col("returned_at") - pl.col("departed_at")),
-        lateness_h=_hours(pl.col("returned_at") - pl.col("planned_return_at")),
-        kwh_per_km=_per_km("energy_kwh"),
-        pp_per_km=_per_km("drop_pp"),
+    return (
+        add_groups(rows, rows, vehicles, timezone=timezone)
+        .select(
+            *dict.fromkeys(column for by in GROUPS.values() for column in by),
+            "operating_date",
+            "known_at",
+            "distance_km",
+            "soc_departure_pct",
+            "drop_pp",
+            return_clock_h=clock_h(pl.col("returned_at"), timezone),
+            duration_h=_hours(pl.col("returned_at") - pl.col("departed_at")),
+            lateness_h=_hours(pl.col("returned_at") - pl.col("planned_return_at")),
+            kwh_per_km=_per_km("energy_kwh"),
+            pp_per_km=_per_km("drop_pp"),
+        )
+        .sort("known_at", "vehicle_id", "operating_date")
     )
 
 
@@ -122,8 +126,7 @@ def add(rows: pl.DataFrame, finished: pl.DataFrame) -> pl.DataFrame:
         rows: Rows with the groups' columns and ``predicted_at``.
         finished: ``outcomes`` of the same vehicles.
     """
-    ordered = finished.sort("known_at", "vehicle_id", "operating_date")
     for name, by in GROUPS.items():
         window = WINDOW_ROWS.get(name, DEFAULT_WINDOW_ROWS)
-        rows = add_history(rows, ordered, name=name, by=by, values=STATISTICS[name], window=window)
+        rows = add_history(rows, finished, name=name, by=by, values=STATISTICS[name], window=window)
     return rows

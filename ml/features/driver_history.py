@@ -17,9 +17,12 @@ def add(rows: pl.DataFrame, finished: pl.DataFrame, assignments: pl.DataFrame) -
 
     Args:
         rows: Rows with vehicle_id and ``predicted_at``.
-        finished: Outcomes with vehicle_id, known_at, lateness_h, kwh_per_km.
+        finished: Outcomes with vehicle_id, known_at, lateness_h, kwh_per_km, in the order in which they became known.
         assignments: Versions of ``assignment``.
     """
+    if assignments.is_empty():
+        nobody = {name: pl.lit(None, pl.Float64) for name in COLUMNS}
+        return rows.with_columns(driver_id=pl.lit(None, pl.String), **nobody)
     drivers = finished_drivers(finished, assignments)
     named = add_driver(rows, assignments, at="predicted_at")
     return add_history(named, drivers, name="driver", by=("driver_id",), values=STATISTICS)
@@ -27,7 +30,7 @@ def add(rows: pl.DataFrame, finished: pl.DataFrame, assignments: pl.DataFrame) -
 
 def finished_drivers(finished: pl.DataFrame, assignments: pl.DataFrame) -> pl.DataFrame:
     """Return the outcomes with the driver assigned when they became known."""
-    return add_driver(finished.sort("known_at", "vehicle_id", "operating_date"), assignments, at="known_at")
+    return add_driver(finished, assignments, at="known_at")
 
 
 def add_driver(rows: pl.DataFrame, assignments: pl.DataFrame, *, at: str) -> pl.DataFrame:

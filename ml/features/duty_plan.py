@@ -12,6 +12,8 @@ COLUMNS: Final = (
     "planned_blocks",
 )
 
+_PLAN: Final = ("block_id", "planned_departure_at", "planned_return_at", "distance_km", "is_deleted", "available_at")
+
 
 def add(rows: pl.DataFrame, duties: pl.DataFrame) -> pl.DataFrame:
     """Add the plan of the row's vehicle and day, in hours after ``predicted_at``, and its ``block_id``.
@@ -34,7 +36,7 @@ def known_plans(rows: pl.DataFrame, duties: pl.DataFrame) -> pl.DataFrame:
     day = ["vehicle_id", "operating_date"]
     known = (
         rows.select("row_key", *day, "predicted_at")
-        .join(duties, on=day, how="inner", maintain_order="left_right")
+        .join(duties.select(*day, *_PLAN), on=day, how="inner", maintain_order="left_right")
         .filter(pl.col("available_at") <= pl.col("predicted_at"))
         .unique(["row_key", "block_id"], keep="last", maintain_order=True)
         .filter(~pl.col("is_deleted").fill_null(value=False))

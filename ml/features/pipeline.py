@@ -8,8 +8,11 @@ from typing import Final
 import polars as pl
 
 from ml.cycles import progress
+from ml.drives import with_temperature
 from ml.features import (
     cycle_history,
+    drive_energy,
+    drive_history,
     driver_history,
     duty_plan,
     energy_need,
@@ -18,6 +21,7 @@ from ml.features import (
     plug_in,
     season,
     session_history,
+    similar_sessions,
     site_activity,
     time_left,
 )
@@ -33,9 +37,11 @@ CYCLE_FAMILIES: Final = (
     energy_need,
     time_left,
 )
-SESSION_FAMILIES: Final = (plug_in, session_history, site_activity)
+SESSION_FAMILIES: Final = (plug_in, session_history, similar_sessions, site_activity)
+DRIVE_FAMILIES: Final = (drive_history, drive_energy)
 CYCLE_COLUMNS: Final = tuple(column for family in CYCLE_FAMILIES for column in family.COLUMNS)
 SESSION_COLUMNS: Final = tuple(column for family in SESSION_FAMILIES for column in family.COLUMNS)
+DRIVE_COLUMNS: Final = tuple(column for family in DRIVE_FAMILIES for column in family.COLUMNS)
 
 
 def cycle_features(questions: pl.DataFrame, facts: FleetFacts) -> pl.DataFrame:
@@ -67,5 +73,22 @@ def session_features(questions: pl.DataFrame, *, timezone: str) -> pl.DataFrame:
         timezone: IANA zone of local times.
     """
     rows = plug_in.add(questions, timezone=timezone).with_columns(everyone=pl.lit("all"))
-    rows = session_history.add(rows, session_history.outcomes(rows, timezone=timezone))
+    finished = session_history.outcomes(rows, timezone=timezone)
+    rows = similar_sessions.add(session_history.add(rows, finished), finished)
     return site_activity.add(rows).with_columns(horizon="stage")
+
+
+def drive_features(
+    questions: pl.DataFrame, snapshots: pl.DataFrame, weather: pl.DataFrame, *, timezone: str
+) -> pl.DataFrame:
+    """Add to each question about a drive all that could be known at its departure.
+
+    Args:
+        questions: All finished drives, see ``ml.drives.drive_questions``.
+        snapshots: Versions of ``vehicle_snapshot``, oldest knowledge first.
+        weather: Versions of ``weather`` of one place, oldest knowledge first.
+        timezone: IANA zone of local times.
+    """
+    rows = with_temperature(questions, snapshots, weather, at="predicted_at")
+    rows = drive_history.add(rows, rows, timezone=timezone)
+    return drive_energy.add(rows, rows)

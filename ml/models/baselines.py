@@ -46,6 +46,12 @@ class Baseline:
         return np.repeat(self.points(rows)[:, None], len(LEVELS), axis=1)
 
 
-def baselines_of(rules: Mapping[str, pl.Expr], *, ladder: pl.Expr, bounds: tuple[float, float]) -> tuple[Baseline, ...]:
+def baselines_of(
+    rules: Mapping[str, pl.Expr],
+    *,
+    ladder: pl.Expr,
+    bounds: tuple[float, float],
+    conditional_on: tuple[str, ...] = (),
+) -> tuple[Baseline, ...]:
     """Return a baseline for each rule, all with one ladder to fall back on."""
-    return tuple(Baseline(name, point, ladder, bounds) for name, point in rules.items())
+    return tuple(Baseline(name, point, ladder, bounds, conditional_on) for name, point in rules.items())

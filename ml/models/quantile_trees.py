@@ -87,6 +87,7 @@ class QuantileTrees:
     anchor: Baseline
     parameters: TreeParameters
     members: tuple[Any, ...]
+    outright: bool = False
     conditional_on: tuple[str, ...] = ()
 
     @classmethod
@@ -97,9 +98,18 @@ class QuantileTrees:
         features: Sequence[str],
         anchor: Baseline,
         parameters: TreeParameters,
+        outright: bool = False,
         engine: Engine | None = None,
     ) -> Self:
         """Grow trees on rows with features and ``actual``.
+
+        Args:
+            rows: Features and ``actual``, and ``subject_id``: rows that share one are about one outcome.
+            features: Columns that trees may look at.
+            anchor: The rule whose misses they learn.
+            parameters: See there.
+            outright: As many trees again learn the outcome itself, and the mean of both answers: they err differently.
+            engine: Which library grows them; without it, the first choice that loads here.
 
         Raises:
             TooFewRowsError: fewer finished rows than the parameters ask for.
@@ -115,8 +125,11 @@ class QuantileTrees:
             parameters.leaf_rows(outcomes, level=level, rows_per_outcome=known.height / outcomes)
             for level in parameters.levels
         ]
-        members = grow(matrix(known, features), missed, leaves, parameters)
-        return cls(f"{chosen}_quantiles", chosen, tuple(features), anchor, parameters, tuple(members))
+        inputs = matrix(known, features)
+        members = grow(inputs, missed, leaves, parameters)
+        if outright:
+            members += grow(inputs, known["actual"].to_numpy(), leaves, parameters)
+        return cls(f"{chosen}_quantiles", chosen, tuple(features), anchor, parameters, tuple(members), outright)
 
     def quantiles(self, rows: pl.DataFrame) -> FloatArray:
         """Return raw quantiles, shape (rows, levels)."""
@@ -124,8 +137,12 @@ class QuantileTrees:
             return np.empty((0, len(LEVELS)))
         inputs = matrix(rows, self.features)
         grown = np.column_stack([member.predict(inputs) for member in self.members])
-        missed = spread_levels(np.sort(grown, axis=1), np.asarray(self.parameters.levels))
-        return np.clip(self.anchor.points(rows)[:, None] + missed, *self.anchor.bounds)
+        count, anchored = len(self.parameters.levels), self.anchor.points(rows)[:, None]
+        answers = [anchored + np.sort(grown[:, :count], axis=1)]
+        if self.outright:
+            answers.append(np.sort(grown[:, count:], axis=1))
+        quantiles = spread_levels(np.mean(answers, axis=0), np.asarray(self.parameters.levels))
+        return np.clip(quantiles, *self.anchor.bounds)
 
     def dumped(self) -> list[str]:
         """Return the trees as texts that ``restore`` reads."""
@@ -142,6 +159,7 @@ class QuantileTrees:
         features: Sequence[str],
         anchor: Baseline,
         parameters: TreeParameters,
+        outright: bool = False,
     ) -> Self:
         """Read trees that ``dumped`` wrote; the models folder is our own, and trusted like our code."""
         if engine == "lightgbm":
@@ -150,7 +168,7 @@ class QuantileTrees:
             members = [lightgbm.Booster(model_str=text) for text in texts]
         else:
             members = [pickle.loads(base64.b64decode(text)) for text in texts]  # noqa: S301 (our own file)
-        return cls(f"{engine}_quantiles", engine, tuple(features), anchor, parameters, tuple(members))
+        return cls(f"{engine}_quantiles", engine, tuple(features), anchor, parameters, tuple(members), outright)
 
 
 def matrix(rows: pl.DataFrame, features: Sequence[str]) -> FloatArray:

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from ml.history import add_history, first_known
 
@@ -14,7 +15,10 @@ T0 = datetime(2026, 1, 1, tzinfo=UTC)
 outcome = st.tuples(st.sampled_from(["a", "b"]), st.integers(0, 30), st.one_of(st.none(), st.integers(-5, 5)))
 
 
-@given(outcomes=st.lists(outcome, max_size=25), asked=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 31))))
+@given(
+    outcomes=st.lists(outcome, max_size=40),
+    asked=st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 31)), max_size=6),
+)
 def test_add_history_equals_a_recomputation_row_by_row(
     outcomes: list[tuple[str, int, int | None]], asked: list[tuple[str, int]]
 ) -> None:
@@ -34,8 +38,12 @@ def test_add_history_equals_a_recomputation_row_by_row(
         },
         schema={"vehicle_id": pl.String, "predicted_at": pl.Datetime("us", "UTC")},
     )
-    statistics = {"value": ("median", "last", "count")}
+    statistics = {"value": ("median", "last", "count", "spread")}
     result = add_history(rows, facts, name="own", by=("vehicle_id",), values=statistics, window=4)  # type: ignore[arg-type]
+    # With a mean among them the statistics of every fact are rolled, else only those that rows ask for.
+    rolled = {"value": (*statistics["value"], "mean")}
+    other = add_history(rows, facts, name="own", by=("vehicle_id",), values=rolled, window=4)  # type: ignore[arg-type]
+    assert_frame_equal(result, other.drop("own_value_mean"))
     for row, (vehicle, hour) in zip(result.iter_rows(named=True), asked, strict=True):
         seen = [value for name, known, value in ordered if name == vehicle and known <= hour]
         window = [value for value in seen[-4:] if value is not None]

@@ -35,7 +35,7 @@ def test_figures_equal_plain_formulas(actual: list[float]) -> None:
     ]
     assert figures["pinball"] == pytest.approx(sum(losses) / len(losses))
     assert figures["width_90"] == pytest.approx(1.8)
-    inside = [abs(value) <= 0.9 for value in actual]
+    inside = [2.0 * (LEVELS[1] - 0.5) <= value <= 2.0 * (LEVELS[7] - 0.5) for value in actual]
     assert figures["coverage"]["90"] == pytest.approx(100 * sum(inside) / len(inside))  # type: ignore[index]
 
 
