@@ -21,7 +21,7 @@ from planning.optimiser.response import FleetResponse
 from planning.optimiser.result import Relaxation
 from planning.optimiser.sample import sampled_prices
 from planning.optimiser.scope import Scope
-from planning.optimiser.site import Site, add_site
+from planning.optimiser.site import Site, add_site, cost_without_vehicles
 
 BLOCKS = 40
 GAP = 5e-4
@@ -195,7 +195,7 @@ def _begin(problem: Problem, scope: Scope) -> _Search:
     master = Master(problem, block, scope.group, price)
     noise = np.random.default_rng(SEED)
     response = FleetResponse(problem, scope)
-    without = _without_vehicles(problem)
+    without = cost_without_vehicles(problem) + master.site.paid
     search = _Search(problem, scope, block, response, master, _Profiles([], []), noise, without)
     nothing = np.full((1 + len(problem.groups), problem.slots), np.inf)
     search.answer(nothing)
@@ -204,12 +204,6 @@ def _begin(problem: Problem, scope: Scope) -> _Search:
     for noise_level in (0.0, *[NOISE] * FIRST_NOISY_ROUNDS):
         search.answer(first, noise=noise_level)
     return search
-
-
-def _without_vehicles(problem: Problem) -> float:
-    program = Program()
-    add_site(program, problem)
-    return program.solve(solver="simplex").objective
 
 
 def _blocks(problem: Problem, scope: Scope) -> IntArray:

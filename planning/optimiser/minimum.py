@@ -12,14 +12,17 @@ import numpy as np
 
 from planning.feasibility import measure
 from planning.model import BoolArray, Fleet, FloatArray, IntArray, Problem
-from planning.optimiser.monolith import solve_monolith
+from planning.optimiser.monolith import search_switched, solve_monolith
 from planning.optimiser.program import SolverError
 from planning.optimiser.result import Relaxation
 from planning.optimiser.scope import Scope, curve_of
+from planning.optimiser.site import cost_without_vehicles
 from planning.taper import charging_curve, full_power_slots, settle
 
 CHUNK = 200
 FEW_VEHICLES = 10
+NODES = 200
+SEARCH_GAP = 2e-3
 # Shares of the minimum from which a power is rounded up; the first is usually within 0.1 % of the bound.
 THRESHOLDS = (0.4, 0.05, 0.75, 1.0)
 GOOD_ENOUGH = 1e-3
@@ -84,22 +87,22 @@ def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxa
             best = cost, candidate
         if best[0] - target.total <= GOOD_ENOUGH * abs(target.total):
             break
-    else:
-        best = _searched(problem, scope, best)
     assert best is not None
-    return best[1]
+    is_good = best[0] - target.total <= GOOD_ENOUGH * abs(target.total)
+    return (best if is_good else _searched(problem, scope, best))[1]
 
 
-def _searched(problem: Problem, scope: Scope, best: Judged | None) -> Judged | None:
+def _searched(problem: Problem, scope: Scope, best: Judged) -> Judged:
     """Return what a mixed-integer search finds for a few vehicles, which have few ways to share a load, if better."""
     if problem.fleet.size > FEW_VEHICLES:
         return best
     try:
-        found = solve_monolith(problem, scope, switched=True)
+        gap = SEARCH_GAP * max(best[0] - cost_without_vehicles(problem), 0.0)
+        found = search_switched(problem, scope, best[1].power_kw, nodes=NODES, gap=gap)
     except SolverError:
         return best
     cost = measure(problem, found.power_kw, found.battery_kw).cost.total
-    return (cost, found) if best is None or cost < best[0] else best
+    return (cost, found) if cost < best[0] else best
 
 
 def _with_reachable_targets(problem: Problem, scope: Scope) -> Fleet:

@@ -4,6 +4,8 @@ It is the yardstick of the decomposition, and solves what is small. Taper enters
 vehicles whose target lies where the taper binds.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from planning.model import BoolArray, FloatArray, IntArray, Problem
@@ -15,33 +17,63 @@ from planning.optimiser.site import Site, add_site
 TIE_BREAK = 2e-6
 
 
-def solve_monolith(problem: Problem, scope: Scope, *, solver: str = "choose", switched: bool = False) -> Relaxation:
+def solve_monolith(problem: Problem, scope: Scope, *, solver: str = "choose") -> Relaxation:
     """Return the optimum of the relaxation within the scope.
 
-    With ``switched`` every power is zero or at least the vehicle's minimum: a mixed-integer search, for a few vehicles.
-    Its objective bounds nothing.
-
     Raises:
-        SolverError: floors of the scope cannot be met, or no solution was found in the nodes allowed.
+        SolverError: floors of the scope cannot be met.
     """
     program = Program()
     site = add_site(program, problem)
     rows, slots = np.nonzero(scope.ceiling_kw > 0)
-    power = _add_vehicles(program, problem, scope, (rows, slots), site)
-    if switched:
-        on = program.switches(len(rows))
-        above, below = program.rows(len(rows), low=0.0), program.rows(len(rows), high=0.0)
-        program.put(above, power, 1.0)
-        program.put(above, on, -problem.fleet.min_power_kw[rows])
-        program.put(below, power, 1.0)
-        program.put(below, on, -scope.ceiling_kw[rows, slots])
+    power = add_vehicles(program, problem, scope, (rows, slots), site)
     solution = program.solve(solver=solver)
+    relaxed = _relaxation(problem, site, solution, _powers(problem, (rows, slots), solution.values[power]))
+    return replace(relaxed, lower_bound=solution.objective - site.paid if site.is_exact else None)
+
+
+def search_switched(problem: Problem, scope: Scope, start_kw: FloatArray, *, nodes: int, gap: float) -> Relaxation:
+    """Return what a mixed-integer search finds when every power is zero or at least the vehicle's minimum.
+
+    For a few vehicles; what it finds bounds nothing.
+
+    Args:
+        problem: The problem.
+        scope: Where the vehicles may charge.
+        start_kw: Powers [N, T] to improve on.
+        nodes: How long to search.
+        gap: How much dearer than the best possible is good enough.
+
+    Raises:
+        SolverError: nothing was found.
+    """
+    program = Program()
+    site = add_site(program, problem)
+    rows, slots = np.nonzero(scope.ceiling_kw > 0)
+    power = add_vehicles(program, problem, scope, (rows, slots), site)
+    on = program.switches(len(rows))
+    above, below = program.rows(len(rows), low=0.0), program.rows(len(rows), high=0.0)
+    program.put(above, power, 1.0)
+    program.put(above, on, -problem.fleet.min_power_kw[rows])
+    program.put(below, power, 1.0)
+    program.put(below, on, -scope.ceiling_kw[rows, slots])
+    search = program.open(nodes=nodes, gap=gap)
+    search.start_from(on, (start_kw[rows, slots] > 0).astype(np.float64))
+    solution = search.solve()
+    return _relaxation(problem, site, solution, _powers(problem, (rows, slots), solution.values[power]))
+
+
+def _powers(problem: Problem, where: tuple[IntArray, IntArray], values: FloatArray) -> FloatArray:
     powers = np.zeros((problem.fleet.size, problem.slots))
-    powers[rows, slots] = solution.values[power]
+    powers[where] = values
+    return powers
+
+
+def _relaxation(problem: Problem, site: Site, solution: Solution, power_kw: FloatArray) -> Relaxation:
     return Relaxation(
-        power_kw=powers,
+        power_kw=power_kw,
         battery_kw=site.battery_kw(solution.values),
-        lower_bound=solution.objective - site.paid if site.is_exact and not switched else None,
+        lower_bound=None,
         slot_price=_slot_price(problem, site, solution),
         name="highs",
         status="optimal",
@@ -54,7 +86,7 @@ def _slot_price(problem: Problem, site: Site, solution: Solution) -> FloatArray:
     return solution.row_duals[site.balance] / problem.slot_hours
 
 
-def _add_vehicles(
+def add_vehicles(
     program: Program, problem: Problem, scope: Scope, where: tuple[IntArray, IntArray], site: Site
 ) -> IntArray:
     """Add a power per allowed vehicle and slot, its energy rows and its taper; return the power columns."""

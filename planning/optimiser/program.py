@@ -11,8 +11,6 @@ import numpy as np
 from planning.model import FloatArray, IntArray
 
 Values = float | FloatArray
-MAX_NODES = 100
-MIXED_INTEGER_GAP = 5e-4
 
 
 class SolverError(RuntimeError):
@@ -69,8 +67,11 @@ class Program:
         """
         return self.open(solver=solver).solve()
 
-    def open(self, *, solver: str = "choose") -> "OpenProgram":
-        """Hand the programme to the solver, to be solved, added to, and solved again from where it was."""
+    def open(self, *, solver: str = "choose", nodes: int = 0, gap: float = 0.0) -> "OpenProgram":
+        """Hand the programme to the solver, to be solved, added to, and solved again from where it was.
+
+        A search over switches ends after so many ``nodes``, or where its cost is within ``gap`` of the best possible.
+        """
         import highspy  # noqa: PLC0415  (a tenth of a second that importers of the model need not pay)
 
         library: Any = highspy
@@ -81,7 +82,7 @@ class Program:
         options.threads = 1
         options.solver = solver
         # Nodes rather than seconds, so that the same programme always gives the same answer.
-        options.mip_max_nodes, options.mip_rel_gap = MAX_NODES, MIXED_INTEGER_GAP
+        options.mip_max_nodes, options.mip_abs_gap, options.mip_rel_gap = nodes, gap, 0.0
         highs.passOptions(options)
         highs.passModel(self._model(library))
         return OpenProgram(library, highs, self.column_count)
@@ -132,6 +133,10 @@ class OpenProgram:
             row_duals=np.array(solution.row_dual, dtype=np.float64),
             objective=float(info.objective_function_value),
         )
+
+    def start_from(self, columns: IntArray, values: FloatArray) -> None:
+        """Give values of some columns (all switches) that a search begins with; the solver completes them."""
+        self._highs.setSolution(len(columns), columns.astype(np.int32), values)
 
     def add_columns(self, costs: FloatArray, coefficients: FloatArray, rows: IntArray) -> IntArray:
         """Add a non-negative variable per line of dense ``coefficients`` [k, rows]; return their indices."""

@@ -60,6 +60,13 @@ def add_site(program: Program, problem: Problem) -> Site:
     return Site(balance, groups, charge, discharge, paid, is_exact=is_convex and not over.any())
 
 
+def cost_without_vehicles(problem: Problem) -> float:
+    """Return the least that the site costs with nobody charging; what is above it, vehicles cause."""
+    program = Program()
+    site = add_site(program, problem)
+    return program.solve(solver="simplex").objective - site.paid
+
+
 def _phantom(problem: Problem) -> float:
     """Return what importing and exporting at once could earn where export pays more.
 
