@@ -22,12 +22,11 @@ from ocpp_bridge.desires import Override
 from ocpp_bridge.holdings import CLOCK_MARGIN_S, ConnectorKey, Held, Holdings
 from ocpp_bridge.lines import REFRESH_S, Change, Line, Link, needs_sending, render, render_base
 from ocpp_bridge.outbox import Evidence, State
-from ocpp_bridge.profiles import Capabilities, Place, Slot
+from ocpp_bridge.profiles import LASTING, Capabilities, Place, Slot
 from ocpp_bridge.steps import Install, Outcome, Remove, Step
 
 PATIENCE_S: Final = 1.0
-RETRY_FIRST_S: Final = 1.0
-RETRY_MAX_S: Final = 60.0
+RETRY: Final = {"first_s": 1.0, "most_s": 60.0}
 UNSEEN_AFTER_S: Final = 120.0
 STATIONS_AT_ONCE: Final = 20  # deciding for one takes milliseconds, and others wait to be answered meanwhile
 
@@ -135,17 +134,14 @@ class Conductor:
 
     def revoke(self, station_id: str) -> None:
         """Take everything of ours off a station, whether we remember it or not."""
-        link = self.links[station_id]
-        link.is_revoked = True
-        link.revoking = [(line.key[1], slot) for line in self._by_station[station_id] for slot in Slot]
-        link.revoking = [pair for pair in link.revoking if pair[1] is not Slot.MAXIMUM] + [(0, Slot.MAXIMUM)]
+        self.links[station_id].begin_revoking(line.key[1] for line in self._by_station[station_id])
         self._stale = True
 
     def readmit(self, station_id: str) -> None:
         """Serve a station again that was revoked."""
         link = self.links[station_id]
         if link.is_revoked:
-            link.is_revoked, link.revoking, link.maximum_attempted = False, [], False
+            link.readmit()
             for line in self._by_station[station_id]:
                 line.start_afresh()
             self._stale = True
@@ -154,16 +150,18 @@ class Conductor:
         """Take note of how a step ended."""
         link = self.links[step.key[0]]
         link.is_busy = False
-        came = outcome is not Outcome.UNANSWERED
-        link.note_answer(came=came, wall_s=wall_s, first_s=RETRY_FIRST_S, most_s=RETRY_MAX_S)
+        link.note_answer(came=outcome is not Outcome.UNANSWERED, wall_s=wall_s, **RETRY)
         self._dirty |= {step.key[0], *(key[0] for key in self._waiting)}
         if isinstance(step, Remove):
             self._removed(step, outcome)
         elif step.key[1] != 0:
             self._installed(step, outcome, detail)
+        else:
+            link.has_maximum |= outcome is Outcome.ACCEPTED
 
     def late_answer(self, step: Step, outcome: Outcome) -> None:
-        """An answer came after we had given up waiting: it still says what the station holds."""
+        """An answer came after we had given up waiting: it still says what the station holds, and that it is there."""
+        self.links[step.key[0]].note_answer(came=True, wall_s=0.0, **RETRY)
         if isinstance(step, Install) and step.key[1] != 0 and outcome is Outcome.ACCEPTED:
             self._installed(step, outcome, "answered late")
             self._look_at_all()
@@ -367,16 +365,18 @@ class Conductor:
     # --- outcomes --------------------------------------------------------------------------------------------------
 
     def _removed(self, step: Remove, outcome: Outcome) -> None:
-        link = self.links[step.key[0]]
-        if outcome is not Outcome.UNANSWERED and (step.key[1], step.slot) in link.revoking:
-            link.revoking.remove((step.key[1], step.slot))
-        if step.key[1] == 0:
+        link, key = self.links[step.key[0]], step.key
+        if outcome is Outcome.UNANSWERED:
             return
-        if outcome is Outcome.ACCEPTED:
-            self.holdings.cleared(step.key, step.slot, before=step.sequence)
-        elif outcome is Outcome.REFUSED:
-            self.lines[step.key].unclearable.add(step.slot)
-            self.holdings.clearing(step.key, step.slot, begun=False)
+        held = link.has_maximum if key[1] == 0 else self.holdings.newest_accepted(key, step.slot) is not None
+        # What was accepted, has no end and is said to be unknown may well be there still.
+        is_gone = outcome is Outcome.ACCEPTED or (outcome is Outcome.ABSENT and not (held and step.slot in LASTING))
+        link.note_clear((key[1], step.slot), is_gone=is_gone, was_held=held)
+        if is_gone and key[1] != 0:
+            self.holdings.cleared(key, step.slot, before=step.sequence)
+        elif key[1] != 0:
+            self.lines[key].unclearable.add(step.slot)
+            self.holdings.clearing(key, step.slot, begun=False)
 
     def _installed(self, step: Install, outcome: Outcome, detail: str) -> None:
         line, held = self.lines[step.key], step.held

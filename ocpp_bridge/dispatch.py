@@ -310,8 +310,10 @@ class Dispatcher:
 
 
 def _outcome(step: Step, answer: Answer) -> Outcome:
-    if answer.status == "Accepted" or (isinstance(step, Remove) and answer.status == "Unknown"):
+    if answer.status == "Accepted":
         return Outcome.ACCEPTED
+    if isinstance(step, Remove) and answer.status == "Unknown":
+        return Outcome.ABSENT
     return Outcome.REFUSED
 
 

@@ -1,6 +1,7 @@
 """What the conductor remembers of one connector and one station, and how a wish becomes a profile to send. No I/O."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -34,17 +35,39 @@ class Change:
 
 @dataclass(slots=True)
 class Link:
-    """A station's connection, as far as sending goes. ``revoking`` lists what is still to be cleared."""
+    """A station's connection, as far as sending goes.
+
+    ``revoking`` lists what is still to be cleared, ``stuck`` what it accepted and then would not clear.
+    """
 
     capabilities: Capabilities = field(default_factory=Capabilities)
     is_ready: bool = False
     is_busy: bool = False
     is_revoked: bool = False
     revoking: list[tuple[int, Slot]] = field(default_factory=list)
+    stuck: list[tuple[int, Slot]] = field(default_factory=list)
     maximum_attempted: bool = False
+    has_maximum: bool = False
     retry_at_s: float = 0.0
     failures: int = 0
     down_s: float | None = None
+
+    def begin_revoking(self, connector_ids: Iterable[int]) -> None:
+        """Everything of ours is to be cleared, whether we remember it or not; the maximum last."""
+        self.is_revoked, self.stuck = True, []
+        self.revoking = [(number, slot) for number in connector_ids for slot in Slot if slot is not Slot.MAXIMUM]
+        self.revoking.append((0, Slot.MAXIMUM))
+
+    def readmit(self) -> None:
+        """It is to be served again."""
+        self.is_revoked, self.revoking, self.stuck, self.maximum_attempted = False, [], [], False
+
+    def note_clear(self, place: tuple[int, Slot], *, is_gone: bool, was_held: bool) -> None:
+        """A clear was answered."""
+        if place in self.revoking:
+            self.revoking.remove(place)
+            if was_held and not is_gone:
+                self.stuck.append(place)
 
     def note_answer(self, *, came: bool, wall_s: float, first_s: float, most_s: float) -> None:
         """Wait longer after each call in a row that got no answer."""

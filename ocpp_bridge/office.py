@@ -163,7 +163,8 @@ class Office:
             if not any(self._is_clearing(name) for name in names):
                 break
             await asyncio.sleep(REVOKE_LOOK_S)
-        cleared = [name for name in names if not self._conductor.links[name].revoking]
+        links = self._conductor.links
+        cleared = [name for name in names if not links[name].revoking and not links[name].stuck]
         return cleared, [name for name in names if name not in cleared]
 
     def _is_clearing(self, name: str) -> bool:
@@ -237,6 +238,9 @@ class Office:
                 yield f"{where} refused its fallback: {line.last_base_refusal}"
             if line.last_contradiction is not None:
                 yield f"{where}: {line.last_contradiction}"
+        for name, link in sorted(self._conductor.links.items()):
+            for number, slot in link.stuck:
+                yield f"{name} connector {number} does not clear its {slot} profile, which it accepted: clear it there"
         yield from self._excesses()
 
     def _excesses(self) -> Iterator[str]:

@@ -37,6 +37,10 @@ class Slot(StrEnum):
     TRANSACTION = "transaction"
 
 
+LASTING: Final = frozenset({Slot.MAXIMUM, Slot.BASE})
+"""Slots whose profiles have no end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a station can do with profiles, as far as it told us."""

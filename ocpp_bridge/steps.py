@@ -13,6 +13,7 @@ class Outcome(StrEnum):
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
+    ABSENT = "absent"  # of a clear: the station says that it holds no such profile
     UNANSWERED = "unanswered"
 
 
