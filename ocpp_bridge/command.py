@@ -38,6 +38,8 @@ def run(config_path: Path) -> int:
     try:
         config = load_config(config_path)
         secret(config.http.token_env)
+        if problems := list(config.missing()):
+            raise ConfigError("\n".join(problems))
         with exclusive(config.state_dir):
             asyncio.run(_serve(config))
     except (ConfigError, MissingSecretError, AlreadyRunningError, StoreVersionError, OSError) as error:

@@ -3,7 +3,6 @@
 Secrets are not in it: the HTTP token comes from the environment, passwords are hashes. Nothing here opens a socket.
 """
 
-import ipaddress
 import logging
 from collections.abc import Iterator
 from datetime import datetime
@@ -11,13 +10,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from core.clock import Clock, SimulatedClock, WallClock
 from core.time_grid import to_utc
 from ocpp_bridge.holdings import ConnectorKey
 from ocpp_bridge.profiles import Wiring
 from ocpp_bridge.rotation import Share, Window, windows
+from ocpp_bridge.sections import Section, is_loopback
+from ocpp_bridge.upstream.settings import Upstream
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +31,7 @@ class ConfigError(ValueError):
     """The configuration cannot be used; the message lists every mistake."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-
-class TlsConfig(_Section):
+class TlsConfig(Section):
     """Certificate and key of a listener; ``client_ca`` signs the stations' certificates (security profile 3)."""
 
     cert: Path
@@ -42,7 +39,7 @@ class TlsConfig(_Section):
     client_ca: Path | None = None
 
 
-class ListenerConfig(_Section):
+class ListenerConfig(Section):
     """A port for charging stations, with one security profile."""
 
     host: str = "127.0.0.1"
@@ -52,7 +49,7 @@ class ListenerConfig(_Section):
 
     @model_validator(mode="after")
     def _profile_fits(self) -> "ListenerConfig":
-        if self.security_profile == 0 and not _is_loopback(self.host):
+        if self.security_profile == 0 and not is_loopback(self.host):
             raise ValueError("security_profile 0 lets anyone in, so it is only allowed on a loopback address")
         if self.security_profile >= 2 and self.tls is None:
             raise ValueError(f"security_profile {self.security_profile} needs tls: {{cert, key}}")
@@ -61,7 +58,7 @@ class ListenerConfig(_Section):
         return self
 
 
-class HttpConfig(_Section):
+class HttpConfig(Section):
     """Where publications are put and events are read."""
 
     host: str = "127.0.0.1"
@@ -70,21 +67,21 @@ class HttpConfig(_Section):
     max_body_bytes: int = Field(8 * 1024 * 1024, gt=0)
 
 
-class SiteConfig(_Section):
+class SiteConfig(Section):
     """The site, and what all its connectors together may draw whatever a publication says."""
 
     site_id: str
     ev_limit_kw: Kilowatts
 
 
-class GroupConfig(_Section):
+class GroupConfig(Section):
     """A feeder or shared power module with a limit of its own."""
 
     group_id: str
     limit_kw: Kilowatts
 
 
-class ConnectorConfig(_Section):
+class ConnectorConfig(Section):
     """A connector (1.6) or EVSE (2.x)."""
 
     connector_id: int = Field(ge=1)
@@ -114,12 +111,12 @@ class ConnectorConfig(_Section):
         return Wiring(self.current_type, self.phases, voltage_v, self.max_kw, self.min_kw)
 
 
-class StationConfig(_Section):
+class StationConfig(Section):
     """A charging station that may connect."""
 
     station_id: str = Field(min_length=1, max_length=48, pattern=r"^[A-Za-z0-9*_\-=:+|@.]+$")
     password_hash: str | None = None
-    upstream: str | None = None
+    upstream: Upstream | None = None
     connectors: list[ConnectorConfig] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -127,12 +124,10 @@ class StationConfig(_Section):
         ids = [connector.connector_id for connector in self.connectors]
         if len(set(ids)) < len(ids):
             raise ValueError(f"connector_id given twice: {sorted({i for i in ids if ids.count(i) > 1})}")
-        if self.upstream is not None:
-            raise ValueError("proxy mode (upstream) is not available yet; leave it null and let the station dial us")
         return self
 
 
-class ClockConfig(_Section):
+class ClockConfig(Section):
     """A simulated clock; with ``file``, the one that whoever writes the file drives."""
 
     start_at: Instant
@@ -140,14 +135,14 @@ class ClockConfig(_Section):
     file: Path | None = None
 
 
-class AccessConfig(_Section):
+class AccessConfig(Section):
     """Who may charge: anyone, or only the tokens listed (as keyed hashes)."""
 
     policy: Literal["open", "listed"] = "open"
     tokens: frozenset[str] = frozenset()
 
 
-class LinkConfig(_Section):
+class LinkConfig(Section):
     """Limits and timeouts of a station's connection, in seconds of wall time."""
 
     call_timeout_s: float = Field(10.0, gt=0)
@@ -163,7 +158,7 @@ class LinkConfig(_Section):
     max_connections: int | None = Field(None, ge=1)
 
 
-class BridgeConfig(_Section):
+class BridgeConfig(Section):
     """All of ``bridge.yaml``."""
 
     listeners: list[ListenerConfig] = Field(min_length=1)
@@ -257,6 +252,12 @@ class BridgeConfig(_Section):
         """The configured limit of the site (None) and of each group."""
         return {None: self.site.ev_limit_kw, **{group.group_id: group.limit_kw for group in self.groups}}
 
+    def missing(self) -> Iterator[str]:
+        """Yield what this machine lacks to run as configured: variables of the environment, files."""
+        for station in self.stations:
+            if station.upstream is not None:
+                yield from (f"{station.station_id}: upstream: {problem}" for problem in station.upstream.missing())
+
     def make_clock(self) -> Clock:
         """Return the clock that schedules, expiry and the frame log follow."""
         if self.clock is None:
@@ -296,12 +297,3 @@ def _unknown(section: BaseModel, prefix: str = "") -> Iterator[str]:
             if isinstance(one, BaseModel):
                 place = f"{prefix}{name}[{k}]." if isinstance(value, list) else f"{prefix}{name}."
                 yield from _unknown(one, place)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -26,6 +26,7 @@ from ocpp_bridge.profiles import Place, Slot
 from ocpp_bridge.protocol import OcppProtocol
 from ocpp_bridge.recording import Recording
 from ocpp_bridge.stations import Connector, Depot, Station
+from ocpp_bridge.upstream.relays import Relays
 
 REVOKE_WAIT_S: Final = 10.0
 REVOKE_LOOK_S: Final = 0.05
@@ -52,6 +53,7 @@ class Office:
         dispatcher: Dispatcher,
         protocols: Mapping[str, OcppProtocol],
         recording: Recording,
+        relays: Relays,
     ) -> None:
         self._config = config
         self._depot = depot
@@ -61,6 +63,7 @@ class Office:
         self._conductor = dispatcher.conductor
         self._protocols = protocols
         self._recording = recording
+        self._relays = relays
 
     # --- publications ----------------------------------------------------------------------------------------------
 
@@ -194,6 +197,7 @@ class Office:
             "version": station.version,
             "since": _text(station.since),
             "last_seen_at": _text(seen),
+            "upstream": self._relays.describe(station.station_id),
             "revoked": self._conductor.links[station.station_id].is_revoked,
             "connectors": connectors,
         }
@@ -237,6 +241,7 @@ class Office:
                 yield f"{where} refused its fallback: {line.last_base_refusal}"
             if line.last_contradiction is not None:
                 yield f"{where}: {line.last_contradiction}"
+        yield from self._relays.reasons()
         yield from self._excesses()
 
     def _excesses(self) -> Iterator[str]:
@@ -266,6 +271,7 @@ class Office:
             labels = {"group": scope or ""}
             yield "depotwise_bridge_limit_kw", labels, limit_kw
             yield "depotwise_bridge_may_hold_kw", labels, self._conductor.holdings.total_at(scope, now.timestamp())
+        yield from self._relays.metrics()
         for connector in self._depot.connectors():
             labels = {"station": connector.station_id, "connector": str(connector.config.connector_id)}
             if connector.power_kw is not None:

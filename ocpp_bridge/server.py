@@ -23,6 +23,7 @@ from ocpp_bridge.recording import Recording
 from ocpp_bridge.security import PasswordGate, parse_basic
 from ocpp_bridge.station import StationConnection
 from ocpp_bridge.stations import Depot, Station
+from ocpp_bridge.upstream.relays import Relays
 from ocpp_bridge.wire import Call, Payload
 
 log = logging.getLogger(__name__)
@@ -52,8 +53,10 @@ class StationServer:
         handlers: Mapping[str, CallHandlers],
         protocols: Mapping[str, OcppProtocol],
         recording: Recording,
+        relays: Relays,
     ) -> None:
         self._config = config
+        self._relays = relays
         self._depot = depot
         self._dispatcher = dispatcher
         self._handlers = handlers
@@ -140,8 +143,17 @@ class StationServer:
         async with self._checking:
             return await asyncio.to_thread(self._gate.check, station.station_id, given[1], expected)
 
-    def _select(self, _: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-        return next((Subprotocol(name) for name in self._protocols if name in offered), None)
+    def _select(self, connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+        assert connection.request is not None
+        spoken = self._spoken(station_name(connection.request.path))
+        return next((Subprotocol(name) for name in spoken if name in offered), None)
+
+    def _spoken(self, station_id: str | None) -> list[str]:
+        """Return the subprotocols for a station, best first: where it has a back end, what that speaks, too."""
+        station = self._depot.stations.get(station_id or "")
+        upstream = None if station is None else station.config.upstream
+        allowed = None if upstream is None else upstream.subprotocols
+        return [name for name in self._protocols if allowed is None or name in allowed]
 
     # --- serving ---------------------------------------------------------------------------------------------------
 
@@ -149,7 +161,8 @@ class StationServer:
         assert websocket.request is not None
         station = self._depot.stations[station_name(websocket.request.path) or ""]
         if websocket.subprotocol is None:
-            await websocket.close(1002, f"offer Sec-WebSocket-Protocol: {', '.join(self._protocols)}")
+            offer = ", ".join(self._spoken(station.station_id))
+            await websocket.close(1002, f"offer Sec-WebSocket-Protocol: {offer}")
             return
         connection = StationConnection(
             websocket,
@@ -160,10 +173,12 @@ class StationServer:
         )
         self._open += 1
         self._replace(station, connection)
+        self._relays.open(connection, station, shown=websocket.request.headers.get("Authorization"))
         try:
             await connection.run(self._on_call)
         finally:
             self._open -= 1
+            self._relays.close(connection)
             station.last_seen_at = connection.last_seen_at
             if self._dispatcher.disconnected(connection):
                 station.connected = False
@@ -185,9 +200,12 @@ class StationServer:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def _on_call(self, connection: StationConnection, call: Call) -> Payload:
+    def _on_call(self, connection: StationConnection, call: Call) -> Payload | None:
         station = self._depot.stations[connection.station_id]
         station.last_seen_at = connection.last_seen_at
+        if (relay := self._relays.of(connection)) is not None:
+            relay.take(call)
+            return None
         answer = self._handlers[connection.version].handle(station, call.action, call.payload)
         if call.action == "BootNotification":
             connection.booted.set()

@@ -44,6 +44,10 @@ from ocpp_bridge.server import CallHandlers, StationServer
 from ocpp_bridge.stations import Depot
 from ocpp_bridge.store import Store
 from ocpp_bridge.transactions import Transactions
+from ocpp_bridge.upstream.book import UpstreamBook
+from ocpp_bridge.upstream.queue import UpstreamQueue
+from ocpp_bridge.upstream.relay import RelayDesk
+from ocpp_bridge.upstream.relays import Relays
 
 log = logging.getLogger(__name__)
 
@@ -111,6 +115,16 @@ class Bridge:
         self._dispatcher.restore()
         protocols = _protocols()
         handlers = _handlers(happenings, clock, heartbeat_interval_s=config.link.heartbeat_interval_s)
+        desk = RelayDesk(
+            queue=UpstreamQueue(self._store),
+            book=UpstreamBook(self._store),
+            happenings=happenings,
+            memory=memory,
+            recording=self._recording,
+            hash_token=hash_token,
+            link=config.link,
+        )
+        relays = Relays(config, desk=desk, handlers=handlers)
         self._stations = StationServer(
             config,
             depot=depot,
@@ -118,6 +132,7 @@ class Bridge:
             handlers=handlers,
             protocols=protocols,
             recording=self._recording,
+            relays=relays,
         )
         self._office = Office(
             config,
@@ -127,6 +142,7 @@ class Bridge:
             dispatcher=self._dispatcher,
             protocols=protocols,
             recording=self._recording,
+            relays=relays,
         )
         self.http_port = 0
 

@@ -50,12 +50,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The other side's answer to one of our calls: a payload, or an error code."""
+    """The other side's answer to one of our calls: a payload, or an error code. ``frame`` is it as it came."""
 
     message_id: str
     payload: Payload = field(default_factory=dict)
     error_code: str | None = None
     error_description: str = ""
+    frame: list[Any] = field(default_factory=list, compare=False)
 
     @property
     def status(self) -> str:
@@ -91,9 +92,9 @@ def _meaning(frame: list[Any]) -> Call | Answer | None:
         return Call(message_id, frame[2], frame[3], wants_answer=kind == CALL)
     if kind == CALL_RESULT:
         # A payload that is no object is still an answer: of a station that cannot say what it means.
-        return Answer(message_id, frame[2] if isinstance(frame[2], dict) else {})
+        return Answer(message_id, frame[2] if isinstance(frame[2], dict) else {}, frame=frame)
     if kind == CALL_ERROR:
-        return Answer(message_id, {}, str(frame[2]), str(frame[3]) if len(frame) > 3 else "")
+        return Answer(message_id, {}, str(frame[2]), str(frame[3]) if len(frame) > 3 else "", frame=frame)
     if kind == CALL_RESULT_ERROR:
         return None
     raise MalformedFrameError(f"unknown message type {kind}", message_id)

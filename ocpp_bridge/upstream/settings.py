@@ -1,0 +1,102 @@
+"""The sections of ``bridge.yaml`` that say which back end a station has. No secrets: those are in the environment."""
+
+import os
+import ssl
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from core.settings import secret
+from ocpp_bridge.sections import Section
+
+SubprotocolName = Literal["ocpp1.6", "ocpp2.0.1", "ocpp2.1"]
+
+
+class UpstreamConfig(Section):
+    """The back end (CSMS) that a station belongs to: the bridge stands between the two.
+
+    Without ``password_env`` the Basic credentials that the station showed us are passed on. ``offline_tokens`` says who
+    may begin to charge while the back end is away: tokens that it accepted before, or any.
+    """
+
+    url: str
+    username: str | None = None
+    password_env: str | None = None
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    subprotocols: list[SubprotocolName] | None = Field(None, min_length=1)
+    offline_tokens: Literal["known", "any"] = "known"
+    timeout_s: float = Field(10.0, gt=0)
+    retry_max_s: float = Field(60.0, gt=0)
+    queue_max: int = Field(20_000, ge=100)
+
+    @model_validator(mode="after")
+    def _usable(self) -> "UpstreamConfig":
+        problems = [*url_problems(self.url, schemes=("ws", "wss"))]
+        if (self.cert is None) != (self.key is None):
+            problems.append("cert and key belong together")
+        if self.url.startswith("ws:") and (self.ca or self.cert):
+            problems.append("ca and cert need a wss:// address")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def address(self, station_id: str) -> str:
+        """Return where to dial for a station: OCPP-J appends its identity to the back end's address."""
+        name = urllib.parse.quote(station_id, safe="")
+        base = self.url.rstrip("/")
+        return base if base.endswith(f"/{name}") else f"{base}/{name}"
+
+    def password(self) -> str | None:
+        """Return the password from the environment, or None where the station's own is passed on.
+
+        Raises:
+            core.settings.MissingSecretError: the variable is not set.
+        """
+        return None if self.password_env is None else secret(self.password_env)
+
+    def tls(self) -> ssl.SSLContext | None:
+        """Return how to trust the back end, and show ourselves to it; None for ``ws://``."""
+        if not self.url.startswith("wss:"):
+            return None
+        context = ssl.create_default_context(cafile=self.ca)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self.cert is not None:
+            context.load_cert_chain(self.cert, self.key)
+        return context
+
+    def missing(self) -> Iterator[str]:
+        """Yield what this machine lacks for it: variables and files, by name."""
+        if self.password_env is not None and not os.environ.get(self.password_env):
+            yield f"set the environment variable {self.password_env}"
+        for path in (self.ca, self.cert, self.key):
+            if path is not None and not path.is_file():
+                yield f"{path} is no file"
+
+
+def from_url(value: Any) -> Any:  # noqa: ANN401  whatever the file holds
+    """Let a bare address stand for the section."""
+    return {"url": value} if isinstance(value, str) else value
+
+
+Upstream = Annotated[UpstreamConfig, BeforeValidator(from_url)]
+
+
+def url_problems(url: str, *, schemes: tuple[str, ...]) -> Iterator[str]:
+    """Yield what is wrong with an address; a password in it would end up in logs."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host = parts.hostname
+    except ValueError as error:
+        yield f"url is no address: {error}"
+        return
+    if parts.scheme not in schemes or not host:
+        yield f"url must be {' or '.join(f'{scheme}://host/…' for scheme in schemes)}"
+    if parts.username or parts.password:
+        yield "url must hold no password; name an environment variable with password_env"
+    if parts.query or parts.fragment:
+        yield "url must end with the path"
