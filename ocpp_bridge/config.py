@@ -18,7 +18,7 @@ from ocpp_bridge.holdings import ConnectorKey
 from ocpp_bridge.profiles import Wiring
 from ocpp_bridge.rotation import Share, Window, windows
 from ocpp_bridge.sections import Section, is_loopback
-from ocpp_bridge.upstream.settings import Upstream
+from ocpp_bridge.upstream.settings import Publisher, Upstream, url_problems
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,7 @@ class HttpConfig(Section):
     port: int = Field(ge=0, le=65535)
     token_env: str = "DEPOTWISE_BRIDGE_TOKEN"  # noqa: S105  the variable's name, not a token
     max_body_bytes: int = Field(8 * 1024 * 1024, gt=0)
+    callback_url: str | None = None  # under which other back ends reach this
 
 
 class SiteConfig(Section):
@@ -92,6 +93,7 @@ class ConnectorConfig(Section):
     fallback_kw: Kilowatts
     nominal_voltage_v: float | None = Field(None, gt=0)
     group_id: str | None = None
+    evse_uid: str | None = None  # what OCPI calls it
 
     @model_validator(mode="after")
     def _fallback_works(self) -> "ConnectorConfig":
@@ -117,6 +119,7 @@ class StationConfig(Section):
     station_id: str = Field(min_length=1, max_length=48, pattern=r"^[A-Za-z0-9*_\-=:+|@.]+$")
     password_hash: str | None = None
     upstream: Upstream | None = None
+    publisher: str | None = None
     connectors: list[ConnectorConfig] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -124,6 +127,8 @@ class StationConfig(Section):
         ids = [connector.connector_id for connector in self.connectors]
         if len(set(ids)) < len(ids):
             raise ValueError(f"connector_id given twice: {sorted({i for i in ids if ids.count(i) > 1})}")
+        if self.upstream is not None and self.publisher is not None:
+            raise ValueError("give upstream (the station dials us) or publisher (it does not), not both")
         return self
 
 
@@ -166,6 +171,7 @@ class BridgeConfig(Section):
     state_dir: Path
     site: SiteConfig
     groups: list[GroupConfig] = Field(default_factory=list)
+    publishers: list[Publisher] = Field(default_factory=list)
     stations: list[StationConfig]
     fallback: Literal["constant", "rotate"] = "constant"
     clock: ClockConfig | None = None
@@ -177,7 +183,7 @@ class BridgeConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "BridgeConfig":
-        problems = [*self._duplicates(), *self._unprotected(), *self._too_much_fallback()]
+        problems = [*self._duplicates(), *self._unprotected(), *self._unpublished(), *self._too_much_fallback()]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -186,6 +192,7 @@ class BridgeConfig(Section):
         for what, ids in (
             ("station_id", [station.station_id for station in self.stations]),
             ("group_id", [group.group_id for group in self.groups]),
+            ("publisher name", [publisher.name for publisher in self.publishers]),
         ):
             twice = sorted({name for name in ids if ids.count(name) > 1}) if len(set(ids)) < len(ids) else []
             if twice:
@@ -195,10 +202,28 @@ class BridgeConfig(Section):
             if connector.group_id is not None and connector.group_id not in known:
                 yield f"{station_id}: connector {connector.connector_id} names the unknown group {connector.group_id}"
 
+    def _unpublished(self) -> Iterator[str]:
+        known = {publisher.name: publisher.kind for publisher in self.publishers}
+        for station in self.stations:
+            if station.publisher is not None and station.publisher not in known:
+                yield f"{station.station_id} names the unknown publisher {station.publisher}"
+            for connector in station.connectors if known.get(station.publisher or "") == "ocpi" else ():
+                if connector.evse_uid is None:
+                    yield f"{station.station_id}: connector {connector.connector_id} needs its evse_uid for OCPI"
+        if self.publishers and self.http.callback_url is None:
+            yield "publishers need http.callback_url, under which their back ends reach this bridge"
+        if self.http.callback_url is not None:
+            problems = url_problems(self.http.callback_url, schemes=("http", "https"))
+            yield from (f"http.callback_{problem}" for problem in problems)
+
     def _unprotected(self) -> Iterator[str]:
         if any(listener.security_profile in (1, 2) for listener in self.listeners):
             for station in self.stations:
-                if station.password_hash is None and all(one.security_profile in (1, 2) for one in self.listeners):
+                if (
+                    station.publisher is None
+                    and station.password_hash is None
+                    and all(one.security_profile in (1, 2) for one in self.listeners)
+                ):
                     yield f"{station.station_id} has no password_hash (make one with: depotwise bridge hash-password)"
 
     def _too_much_fallback(self) -> Iterator[str]:
@@ -257,6 +282,8 @@ class BridgeConfig(Section):
         for station in self.stations:
             if station.upstream is not None:
                 yield from (f"{station.station_id}: upstream: {problem}" for problem in station.upstream.missing())
+        for publisher in self.publishers:
+            yield from (f"publisher {publisher.name}: {problem}" for problem in publisher.missing())
 
     def make_clock(self) -> Clock:
         """Return the clock that schedules, expiry and the frame log follow."""

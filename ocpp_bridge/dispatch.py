@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from core.publication import Publication
 from ocpp_bridge import evidence
+from ocpp_bridge.channel import Channel
 from ocpp_bridge.conductor import Conductor
 from ocpp_bridge.held_store import HeldStore
 from ocpp_bridge.lines import Change
@@ -22,7 +23,7 @@ from ocpp_bridge.memory import Memory
 from ocpp_bridge.outbox import Delivery, Evidence, Outbox
 from ocpp_bridge.profiles import Capabilities, Slot
 from ocpp_bridge.recording import Recording
-from ocpp_bridge.station import CallTimeoutError, ConnectionLostError, StationConnection
+from ocpp_bridge.station import CallTimeoutError, ConnectionLostError
 from ocpp_bridge.stations import Depot
 from ocpp_bridge.steps import Install, Outcome, Remove, Step
 from ocpp_bridge.wire import Answer, schema_error
@@ -50,7 +51,7 @@ class Dispatcher:
         boot_grace_s: float,
     ) -> None:
         self.conductor = conductor
-        self.connections: dict[str, StationConnection] = {}
+        self.connections: dict[str, Channel] = {}
         self._depot = depot
         self._outbox = outbox
         self._held_store = held_store
@@ -99,14 +100,14 @@ class Dispatcher:
         """There may be something to do."""
         self._news.set()
 
-    def connected(self, connection: StationConnection) -> None:
+    def connected(self, connection: Channel) -> None:
         """A station is connected; find out what it can do and give it what it should hold."""
         if self.connections.get(connection.station_id) is not None:
             self.conductor.station_down(connection.station_id, as_of=self._clock.now())
         self.connections[connection.station_id] = connection
         self._start(self._introduce(connection))
 
-    def disconnected(self, connection: StationConnection) -> bool:
+    def disconnected(self, connection: Channel) -> bool:
         """A connection ended; return whether it was the station's present one."""
         if self.connections.get(connection.station_id) is not connection:
             return False
@@ -205,7 +206,7 @@ class Dispatcher:
 
     # --- one station -----------------------------------------------------------------------------------------------
 
-    async def _introduce(self, connection: StationConnection) -> None:
+    async def _introduce(self, connection: Channel) -> None:
         """Probe a station's capabilities. A station that boots says so first; one that reconnects need not."""
         station = self._depot.stations[connection.station_id]
         with contextlib.suppress(TimeoutError):
@@ -226,7 +227,7 @@ class Dispatcher:
         self.conductor.station_up(connection.station_id, station.capabilities)
         self.wake()
 
-    async def _carry_out(self, step: Step, connection: StationConnection) -> None:
+    async def _carry_out(self, step: Step, connection: Channel) -> None:
         protocol = connection.protocol
         try:
             if isinstance(step, Install):
@@ -268,7 +269,7 @@ class Dispatcher:
         rows = self.conductor.holdings.of_station(station_id)
         self._held_store.replace_station(station_id, rows)
 
-    async def _read_back(self, step: Install, connection: StationConnection) -> None:
+    async def _read_back(self, step: Install, connection: Channel) -> None:
         """Ask the station what it makes of its profiles, and compare."""
         station = self._depot.stations[connection.station_id]
         connector = station.connectors[step.key[1]]

@@ -6,7 +6,7 @@ Every request needs the bearer token. Answers to mistakes say what to do.
 import json
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
@@ -55,8 +55,8 @@ class BridgeApi:
         self._token = token
         self._max_body_bytes = max_body_bytes
 
-    def app(self) -> Starlette:
-        """Return the application."""
+    def app(self, beside: Sequence[Route] = ()) -> Starlette:
+        """Return the application; ``beside`` are routes for others, with safeguards of their own."""
         routes = [
             self._route("/publications/{plan_id}", self._put_publication, "PUT"),
             self._route("/publications/{plan_id}", self._get_publication, "GET"),
@@ -68,7 +68,7 @@ class BridgeApi:
             self._route("/health", self._health, "GET"),
             self._route("/metrics", self._metrics, "GET"),
         ]
-        return Starlette(routes=routes)
+        return Starlette(routes=[*routes, *beside])
 
     def _route(self, path: str, endpoint: Endpoint, method: str) -> Route:
         async def guarded(request: Request) -> Response:

@@ -26,7 +26,7 @@ from ocpp_bridge.profiles import Place, Slot
 from ocpp_bridge.protocol import OcppProtocol
 from ocpp_bridge.recording import Recording
 from ocpp_bridge.stations import Connector, Depot, Station
-from ocpp_bridge.upstream.relays import Relays
+from ocpp_bridge.upstream.back_ends import BackEnds
 
 REVOKE_WAIT_S: Final = 10.0
 REVOKE_LOOK_S: Final = 0.05
@@ -53,7 +53,7 @@ class Office:
         dispatcher: Dispatcher,
         protocols: Mapping[str, OcppProtocol],
         recording: Recording,
-        relays: Relays,
+        back_ends: BackEnds,
     ) -> None:
         self._config = config
         self._depot = depot
@@ -63,7 +63,7 @@ class Office:
         self._conductor = dispatcher.conductor
         self._protocols = protocols
         self._recording = recording
-        self._relays = relays
+        self._back_ends = back_ends
 
     # --- publications ----------------------------------------------------------------------------------------------
 
@@ -122,11 +122,14 @@ class Office:
             wish = desires.wish_of(publication, entry, line.config)
             slot, level = desires.ladder(wish, link.capabilities)[0]
             held = render(line, wish, Place(key[1], slot, level, wish.transaction_id), link.capabilities, as_of=now)
-            protocol = self._protocols.get(f"ocpp{self._depot.stations[key[0]].version}", self._protocols["ocpp1.6"])
-            request = None if held is None else protocol.install(held.profile)
+            request = None if held is None else self._protocol(entry.station_id).install(held.profile)
             detail = f"dry run: would send {json.dumps(request)}"
             deliveries.append(Delivery(*key, State.PENDING, Evidence.NONE, now, detail))
         self._outbox.update(publication.plan_id, deliveries)
+
+    def _protocol(self, station_id: str) -> OcppProtocol:
+        connection = self._dispatcher.connections.get(station_id)
+        return self._protocols["ocpp1.6"] if connection is None else connection.protocol
 
     # --- other changes ---------------------------------------------------------------------------------------------
 
@@ -197,7 +200,8 @@ class Office:
             "version": station.version,
             "since": _text(station.since),
             "last_seen_at": _text(seen),
-            "upstream": self._relays.describe(station.station_id),
+            "publisher": station.config.publisher,
+            "upstream": self._back_ends.relays.describe(station.station_id),
             "revoked": self._conductor.links[station.station_id].is_revoked,
             "connectors": connectors,
         }
@@ -241,7 +245,7 @@ class Office:
                 yield f"{where} refused its fallback: {line.last_base_refusal}"
             if line.last_contradiction is not None:
                 yield f"{where}: {line.last_contradiction}"
-        yield from self._relays.reasons()
+        yield from self._back_ends.reasons()
         yield from self._excesses()
 
     def _excesses(self) -> Iterator[str]:
@@ -271,7 +275,7 @@ class Office:
             labels = {"group": scope or ""}
             yield "depotwise_bridge_limit_kw", labels, limit_kw
             yield "depotwise_bridge_may_hold_kw", labels, self._conductor.holdings.total_at(scope, now.timestamp())
-        yield from self._relays.metrics()
+        yield from self._back_ends.metrics()
         for connector in self._depot.connectors():
             labels = {"station": connector.station_id, "connector": str(connector.config.connector_id)}
             if connector.power_kw is not None:

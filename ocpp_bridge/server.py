@@ -16,6 +16,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from ocpp_bridge.channel import Channel
 from ocpp_bridge.config import BridgeConfig, ListenerConfig
 from ocpp_bridge.dispatch import Dispatcher
 from ocpp_bridge.protocol import OcppProtocol
@@ -116,7 +117,7 @@ class StationServer:
     async def _admit(self, listener: ListenerConfig, connection: ServerConnection, request: Request) -> Response | None:
         """Return None to let a station in, or the answer that turns it away."""
         station = self._depot.stations.get(station_name(request.path) or "")
-        if station is None:
+        if station is None or station.config.publisher is not None:
             self._meters.count("refused_unknown")
             return connection.respond(HTTPStatus.NOT_FOUND, "unknown charging station\n")
         if self._open >= self._most:
@@ -213,7 +214,7 @@ class StationServer:
         return answer
 
 
-async def _let_go(connection: StationConnection) -> None:
+async def _let_go(connection: Channel) -> None:
     try:
         async with asyncio.timeout(CLOSE_WAIT_S):
             await connection.close(1001, "replaced by a newer connection")

@@ -44,10 +44,13 @@ from ocpp_bridge.server import CallHandlers, StationServer
 from ocpp_bridge.stations import Depot
 from ocpp_bridge.store import Store
 from ocpp_bridge.transactions import Transactions
+from ocpp_bridge.upstream.back_ends import BackEnds
 from ocpp_bridge.upstream.book import UpstreamBook
+from ocpp_bridge.upstream.publishers import Publishers, PublishersDesk
 from ocpp_bridge.upstream.queue import UpstreamQueue
 from ocpp_bridge.upstream.relay import RelayDesk
 from ocpp_bridge.upstream.relays import Relays
+from ocpp_bridge.upstream.web import routes
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +128,8 @@ class Bridge:
             link=config.link,
         )
         relays = Relays(config, desk=desk, handlers=handlers)
+        publishing = PublishersDesk(depot, self._dispatcher, happenings, self._recording, protocols)
+        self._publishers = Publishers(config, publishing)
         self._stations = StationServer(
             config,
             depot=depot,
@@ -142,7 +147,7 @@ class Bridge:
             dispatcher=self._dispatcher,
             protocols=protocols,
             recording=self._recording,
-            relays=relays,
+            back_ends=BackEnds(relays, self._publishers),
         )
         self.http_port = 0
 
@@ -165,6 +170,7 @@ class Bridge:
                 asyncio.create_task(self._recording.events.run()),
                 asyncio.create_task(self._dispatcher.run()),
                 asyncio.create_task(self._housekeeping()),
+                asyncio.create_task(self._publishers.run()),
                 asyncio.create_task(server.serve(sockets=[listening])),
             ]
             stopping = asyncio.create_task(stop.wait())
@@ -200,7 +206,7 @@ class Bridge:
         http = self._config.http
         api = BridgeApi(self._office, token=secret(http.token_env), max_body_bytes=http.max_body_bytes)
         return uvicorn.Config(
-            api.app(),
+            api.app(routes(self._publishers)),
             log_level="warning",
             access_log=False,
             lifespan="off",

@@ -20,6 +20,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from ocpp_bridge import wire
+from ocpp_bridge.channel import OnLate
 from ocpp_bridge.config import LinkConfig
 from ocpp_bridge.protocol import OcppProtocol, Request
 from ocpp_bridge.recording import Recording
@@ -32,7 +33,6 @@ LATE_KEPT: Final = 50
 MALFORMED_IN_A_ROW_MAX: Final = 1000
 OWN_ID_PREFIX: Final = "dw-"
 OnCall = Callable[["StationConnection", Call], Payload | None]  # None: somebody replies later
-OnLate = Callable[[Answer], None]
 UNDERSTANDING_ERRORS: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, sqlite3.Error)
 
 

@@ -14,6 +14,7 @@ from ocpp.messages import MessageType, get_validator
 
 Payload = dict[str, Any]
 
+OCPP_VERSIONS: Final = frozenset({"1.6", "2.0.1", "2.1"})
 CALL: Final = 2
 CALL_RESULT: Final = 3
 CALL_ERROR: Final = 4
@@ -121,10 +122,12 @@ def dump(frame: list[Any]) -> str:
 
 
 def schema_error(version: str, action: str, payload: Payload, *, is_answer: bool = False) -> str | None:
-    """Return what the version's JSON schema has against a payload, or None.
+    """Return what the version's JSON schema has against a payload, or None; there is none for what is not OCPP.
 
     1.6 demands multiples of 0.1, which binary fractions only are when both sides are read as decimals.
     """
+    if version not in OCPP_VERSIONS:
+        return None
     kind = MessageType.CallResult if is_answer else MessageType.Call
     exact = version == "1.6"
     parse_float = decimal.Decimal if exact else float

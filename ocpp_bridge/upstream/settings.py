@@ -72,10 +72,68 @@ class UpstreamConfig(Section):
     def missing(self) -> Iterator[str]:
         """Yield what this machine lacks for it: variables and files, by name."""
         if self.password_env is not None and not os.environ.get(self.password_env):
-            yield f"set the environment variable {self.password_env}"
+            yield _unset(self.password_env)
         for path in (self.ca, self.cert, self.key):
             if path is not None and not path.is_file():
                 yield f"{path} is no file"
+
+
+class _PublisherConfig(Section):
+    """What all interfaces of other back ends have in common; ``name`` is what stations refer to."""
+
+    name: str = Field(min_length=1)
+    url: str
+    timeout_s: float = Field(30.0, gt=0)
+
+    @model_validator(mode="after")
+    def _addressed(self) -> "_PublisherConfig":
+        problems = [*url_problems(self.url, schemes=("http", "https"))]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+
+class OcpiConfig(_PublisherConfig):
+    """A CPO's OCPI 2.2.1 ChargingProfiles receiver; ``url`` is that endpoint as its version details give it.
+
+    ``token_env`` holds the token that it knows us by, ``peer_token_env`` the one that it shows us.
+    """
+
+    kind: Literal["ocpi"]
+    token_env: str
+    peer_token_env: str
+    token_encoding: Literal["base64", "raw"] = "base64"  # noqa: S105  how it is written, not what it is
+    country_code: str = Field(min_length=2, max_length=2)
+    party_id: str = Field(min_length=3, max_length=3)
+    to_country_code: str = Field(min_length=2, max_length=2)
+    to_party_id: str = Field(min_length=3, max_length=3)
+
+    def missing(self) -> Iterator[str]:
+        """Yield the variables that are not set."""
+        yield from (_unset(name) for name in (self.token_env, self.peer_token_env) if not os.environ.get(name))
+
+
+class CitrineOsConfig(_PublisherConfig):
+    """CitrineOS' message API; ``url`` is its root. ``token_env``: a bearer token, where something before it asks."""
+
+    kind: Literal["citrineos"]
+    version: Literal["1.6", "2.0.1"]
+    tenant_id: int = 1
+    token_env: str | None = None
+    retry_s: float = Field(30.0, gt=0)
+    prefixes: dict[str, str] = Field(default_factory=dict)
+
+    def missing(self) -> Iterator[str]:
+        """Yield the variables that are not set."""
+        if self.token_env is not None and not os.environ.get(self.token_env):
+            yield _unset(self.token_env)
+
+
+Publisher = Annotated[OcpiConfig | CitrineOsConfig, Field(discriminator="kind")]
+
+
+def _unset(name: str) -> str:
+    return f"set the environment variable {name}"
 
 
 def from_url(value: Any) -> Any:  # noqa: ANN401  whatever the file holds
