@@ -67,14 +67,14 @@ async def _announce(ready: asyncio.Event) -> None:
 
 
 def status(url: str, token: str) -> dict[str, Any]:
-    """Return the bridge's health and stations: ``{"health": {...}, "stations": [...]}``.
+    """Return the bridge's health, site and stations: ``{"health": {...}, "site": {...}, "stations": [...]}``.
 
     Raises:
         BridgeUnreachableError: it does not answer, or refuses the token.
     """
     return {
         "health": _request("GET", url, "/health", token),
-        "stations": _request("GET", url, "/stations", token)["stations"],
+        **_request("GET", url, "/stations", token),
     }
 
 

@@ -21,6 +21,7 @@ from ocpp_bridge.frame_log import CursorError
 from ocpp_bridge.office import Office, UnknownPlanError, UnknownStationError
 from ocpp_bridge.outbox import Verdict
 from ocpp_bridge.security import same_token
+from ocpp_bridge.view import View
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +51,9 @@ class RevokeRequest(BaseModel):
 class BridgeApi:
     """The endpoints, on top of the office that does the work."""
 
-    def __init__(self, office: Office, *, token: str, max_body_bytes: int) -> None:
+    def __init__(self, office: Office, view: View, *, token: str, max_body_bytes: int) -> None:
         self._office = office
+        self._view = view
         self._token = token
         self._max_body_bytes = max_body_bytes
 
@@ -131,14 +133,14 @@ class BridgeApi:
         return Response(b"".join(lines), media_type="application/x-ndjson", headers={"X-Next-Cursor": cursor})
 
     async def _stations(self, _: Request) -> Response:
-        return JSONResponse({"stations": self._office.stations()})
+        return JSONResponse({"site": self._view.site(), "stations": self._view.stations()})
 
     async def _health(self, _: Request) -> Response:
-        reasons = self._office.reasons()
+        reasons = list(self._view.reasons())
         return JSONResponse({"status": "degraded" if reasons else "ok", "reasons": reasons})
 
     async def _metrics(self, _: Request) -> Response:
-        return PlainTextResponse(self._office.metrics(), media_type="text/plain; version=0.0.4")
+        return PlainTextResponse(self._view.metrics(), media_type="text/plain; version=0.0.4")
 
     # --- changing --------------------------------------------------------------------------------------------------
 

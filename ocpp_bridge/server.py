@@ -183,6 +183,8 @@ class StationServer:
             station.last_seen_at = connection.last_seen_at
             if self._dispatcher.disconnected(connection):
                 station.connected = False
+                extra = {"station_id": station.station_id, "connection_id": connection.connection_id}
+                log.info("%s: disconnected", station.station_id, extra=extra)
                 self._recording.events.add(
                     "station_down", at=self._recording.clock.now(), station_id=station.station_id
                 )
@@ -195,8 +197,10 @@ class StationServer:
         station.connection_id = connection.connection_id
         self._dispatcher.connected(connection)
         self._recording.events.add("station_up", at=now, station_id=station.station_id, version=connection.version)
+        extra = {"station_id": station.station_id, "connection_id": connection.connection_id}
+        log.info("%s: connected, OCPP %s", station.station_id, connection.version, extra=extra)
         if older is not None:
-            log.info("%s: a newer connection replaces an older one", station.station_id)
+            log.info("%s: a newer connection replaces an older one", station.station_id, extra=extra)
             task = asyncio.ensure_future(_let_go(older))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

@@ -21,8 +21,10 @@ from core.files import write_text_atomic
 from core.locks import LockTimeoutError, file_lock
 from core.pseudonyms import KEY_VARIABLE, keyed_hash
 from core.settings import secret
+from ocpp_bridge.audit import Audit
 from ocpp_bridge.conductor import Conductor
 from ocpp_bridge.config import BridgeConfig
+from ocpp_bridge.credentials import Credentials
 from ocpp_bridge.dispatch import Dispatcher
 from ocpp_bridge.events import EventLog
 from ocpp_bridge.frame_log import FrameLog
@@ -51,6 +53,7 @@ from ocpp_bridge.upstream.queue import UpstreamQueue
 from ocpp_bridge.upstream.relay import RelayDesk
 from ocpp_bridge.upstream.relays import Relays
 from ocpp_bridge.upstream.web import routes
+from ocpp_bridge.view import View
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +95,9 @@ class Bridge:
         self._recording = Recording(
             clock, FrameLog(state_dir / "frames", hash_token), EventLog(state_dir / "events.sqlite"), Meters()
         )
-        depot, memory = Depot(config), Memory(self._store)
+        depot, memory, audit = Depot(config), Memory(self._store), Audit(state_dir)
+        for change in Credentials(self._store).changes(config):
+            audit.write("credentials", at=clock.now(), by="the configuration", change=change)
         self._outbox = outbox = Outbox(self._store)
         held_store = HeldStore(self._store)
         conductor = Conductor(config, last_sequence=held_store.last_sequence())
@@ -122,7 +127,7 @@ class Bridge:
             queue=UpstreamQueue(self._store),
             book=UpstreamBook(self._store),
             happenings=happenings,
-            memory=memory,
+            audit=audit,
             recording=self._recording,
             hash_token=hash_token,
             link=config.link,
@@ -147,8 +152,10 @@ class Bridge:
             dispatcher=self._dispatcher,
             protocols=protocols,
             recording=self._recording,
-            back_ends=BackEnds(relays, self._publishers),
+            audit=audit,
         )
+        back_ends = BackEnds(relays, self._publishers)
+        self._view = View(config, depot, self._dispatcher, outbox, self._recording, back_ends, audit)
         self.http_port = 0
 
     @property
@@ -204,7 +211,7 @@ class Bridge:
 
     def _uvicorn_config(self) -> uvicorn.Config:
         http = self._config.http
-        api = BridgeApi(self._office, token=secret(http.token_env), max_body_bytes=http.max_body_bytes)
+        api = BridgeApi(self._office, self._view, token=secret(http.token_env), max_body_bytes=http.max_body_bytes)
         return uvicorn.Config(
             api.app(routes(self._publishers)),
             log_level="warning",

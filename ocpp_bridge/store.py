@@ -55,7 +55,7 @@ create table if not exists upstream_profile (
     station_id text not null, profile_id integer not null, connector_id integer not null, purpose text not null,
     stack_level integer not null, primary key (station_id, profile_id)
 ) strict, without rowid;
-create table if not exists audit (at text not null, what text not null, detail text not null) strict;
+create table if not exists credential (name text primary key, fingerprint text not null) strict, without rowid;
 """
 
 

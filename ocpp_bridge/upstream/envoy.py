@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 from ocpp_bridge import wire
-from ocpp_bridge.memory import Memory
+from ocpp_bridge.audit import Audit
 from ocpp_bridge.recording import Recording
 from ocpp_bridge.station import UNDERSTANDING_ERRORS, CallTimeoutError, ConnectionLostError, StationConnection
 from ocpp_bridge.upstream import rules
@@ -29,14 +29,14 @@ class Envoy:
         connection: StationConnection,
         *,
         book: UpstreamBook,
-        memory: Memory,
+        audit: Audit,
         recording: Recording,
         send: SendUpstream,
     ) -> None:
         self._connection = connection
         self._name = connection.station_id
         self._book = book
-        self._memory = memory
+        self._audit = audit
         self._recording = recording
         self._reply_upstream = send
         self._calls: asyncio.Queue[Call] = asyncio.Queue(WAITING_MAX)
@@ -127,7 +127,8 @@ class Envoy:
         log.info("%s: %s", self._name, note, extra={"station_id": self._name})
         self._recording.meters.count("upstream_call_changed")
         if concerns_credentials:
-            self._memory.audit("credentials", f"{self._name}: {note}", at=self._recording.clock.now())
+            by = f"the back end of {self._name}"
+            self._audit.write("credentials", at=self._recording.clock.now(), by=by, change=f"refused: {note}")
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

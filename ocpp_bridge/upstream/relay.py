@@ -15,9 +15,9 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from ocpp_bridge import wire
+from ocpp_bridge.audit import Audit
 from ocpp_bridge.config import LinkConfig
 from ocpp_bridge.happenings import Happenings, Start
-from ocpp_bridge.memory import Memory
 from ocpp_bridge.protocol import number, whole
 from ocpp_bridge.recording import Recording
 from ocpp_bridge.redaction import Hasher
@@ -55,7 +55,7 @@ class RelayDesk:
     queue: UpstreamQueue
     book: UpstreamBook
     happenings: Happenings
-    memory: Memory
+    audit: Audit
     recording: Recording
     hash_token: Hasher
     link: LinkConfig
@@ -96,7 +96,7 @@ class Relay:
         self._from_station: asyncio.Queue[Call] = asyncio.Queue(WAITING_MAX)
         self._kept_more = asyncio.Event()
         self._envoy = Envoy(
-            connection, book=desk.book, memory=desk.memory, recording=desk.recording, send=self._send_upstream
+            connection, book=desk.book, audit=desk.audit, recording=desk.recording, send=self._send_upstream
         )
 
     def take(self, call: Call) -> None:
