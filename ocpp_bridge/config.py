@@ -17,8 +17,8 @@ from core.time_grid import to_utc
 from ocpp_bridge.holdings import ConnectorKey
 from ocpp_bridge.profiles import Wiring
 from ocpp_bridge.rotation import Share, Window, windows
-from ocpp_bridge.sections import Section, is_loopback
-from ocpp_bridge.upstream.settings import Publisher, Upstream, url_problems
+from ocpp_bridge.sections import Section, TlsConfig, is_loopback
+from ocpp_bridge.upstream.settings import Publisher, Upstream, Vdv463Config, url_problems
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +29,6 @@ DC_NOMINAL_VOLTAGE_V = 400.0
 
 class ConfigError(ValueError):
     """The configuration cannot be used; the message lists every mistake."""
-
-
-class TlsConfig(Section):
-    """Certificate and key of a listener; ``client_ca`` signs the stations' certificates (security profile 3)."""
-
-    cert: Path
-    key: Path
-    client_ca: Path | None = None
 
 
 class ListenerConfig(Section):
@@ -94,6 +86,7 @@ class ConnectorConfig(Section):
     nominal_voltage_v: float | None = Field(None, gt=0)
     group_id: str | None = None
     evse_uid: str | None = None  # what OCPI calls it
+    charging_point_id: str | None = None  # what VDV 463 calls it
 
     @model_validator(mode="after")
     def _fallback_works(self) -> "ConnectorConfig":
@@ -172,6 +165,7 @@ class BridgeConfig(Section):
     site: SiteConfig
     groups: list[GroupConfig] = Field(default_factory=list)
     publishers: list[Publisher] = Field(default_factory=list)
+    vdv463: Vdv463Config | None = None
     stations: list[StationConfig]
     fallback: Literal["constant", "rotate"] = "constant"
     clock: ClockConfig | None = None

@@ -48,10 +48,12 @@ from ocpp_bridge.store import Store
 from ocpp_bridge.transactions import Transactions
 from ocpp_bridge.upstream.back_ends import BackEnds
 from ocpp_bridge.upstream.book import UpstreamBook
+from ocpp_bridge.upstream.charging_requests import ChargingRequests
 from ocpp_bridge.upstream.publishers import Publishers, PublishersDesk
 from ocpp_bridge.upstream.queue import UpstreamQueue
 from ocpp_bridge.upstream.relay import RelayDesk
 from ocpp_bridge.upstream.relays import Relays
+from ocpp_bridge.upstream.vdv463_server import Vdv463Server
 from ocpp_bridge.upstream.web import routes
 from ocpp_bridge.view import View
 
@@ -101,9 +103,10 @@ class Bridge:
         self._outbox = outbox = Outbox(self._store)
         held_store = HeldStore(self._store)
         conductor = Conductor(config, last_sequence=held_store.last_sequence())
+        transactions = Transactions(self._store)
         happenings = Happenings(
             depot=depot,
-            transactions=Transactions(self._store),
+            transactions=transactions,
             events=self._recording.events,
             conductor=conductor,
             clock=clock,
@@ -156,6 +159,18 @@ class Bridge:
         )
         back_ends = BackEnds(relays, self._publishers)
         self._view = View(config, depot, self._dispatcher, outbox, self._recording, back_ends, audit)
+        requests = ChargingRequests(self._store)
+        self._api = BridgeApi(
+            self._office,
+            self._view,
+            requests,
+            token=secret(config.http.token_env),
+            max_body_bytes=config.http.max_body_bytes,
+        )
+        self.vdv463: Vdv463Server | None = None
+        if config.vdv463 is not None:
+            self.vdv463 = Vdv463Server(config, config.vdv463, view=self._view, requests=requests, book=transactions)
+            back_ends.others.append(self.vdv463)
         self.http_port = 0
 
     @property
@@ -173,11 +188,14 @@ class Bridge:
             self.http_port = listening.getsockname()[1]
             server = _HttpServer(self._uvicorn_config(), ready)
             await self._stations.start()
+            if self.vdv463 is not None:
+                await self.vdv463.start()
             tasks = [
                 asyncio.create_task(self._recording.events.run()),
                 asyncio.create_task(self._dispatcher.run()),
                 asyncio.create_task(self._housekeeping()),
                 asyncio.create_task(self._publishers.run()),
+                *([] if self.vdv463 is None else [asyncio.create_task(self.vdv463.run())]),
                 asyncio.create_task(server.serve(sockets=[listening])),
             ]
             stopping = asyncio.create_task(stop.wait())
@@ -210,10 +228,8 @@ class Bridge:
             await asyncio.sleep(HOUSEKEEPING_S)
 
     def _uvicorn_config(self) -> uvicorn.Config:
-        http = self._config.http
-        api = BridgeApi(self._office, self._view, token=secret(http.token_env), max_body_bytes=http.max_body_bytes)
         return uvicorn.Config(
-            api.app(routes(self._publishers)),
+            self._api.app(routes(self._publishers)),
             log_level="warning",
             access_log=False,
             lifespan="off",

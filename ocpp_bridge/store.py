@@ -55,6 +55,11 @@ create table if not exists upstream_profile (
     station_id text not null, profile_id integer not null, connector_id integer not null, purpose text not null,
     stack_level integer not null, primary key (station_id, profile_id)
 ) strict, without rowid;
+create table if not exists charging_request (
+    cursor integer primary key autoincrement, received_at text not null, presystem_id text not null,
+    charging_request_id text not null, body text not null, is_withdrawn integer not null default 0
+) strict;
+create index if not exists request_versions on charging_request (presystem_id, charging_request_id, cursor);
 create table if not exists credential (name text primary key, fingerprint text not null) strict, without rowid;
 """
 

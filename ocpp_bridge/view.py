@@ -93,7 +93,7 @@ class View:
     ) -> dict[str, Any]:
         transaction_id = connector.transaction_id
         conductor = self.dispatcher.conductor
-        delivery, limit_kw = deliveries.get(connector.key), self._accepted_kw(connector.key, now)
+        delivery, limit_kw = deliveries.get(connector.key), self.accepted_kw(connector.key, now)
         return {
             "connector_id": connector.config.connector_id,
             "status": connector.status,
@@ -113,7 +113,7 @@ class View:
         connection = self.dispatcher.connections.get(station.station_id)
         return station.last_seen_at if connection is None else connection.last_seen_at
 
-    def _accepted_kw(self, key: ConnectorKey, now: datetime) -> float | None:
+    def accepted_kw(self, key: ConnectorKey, now: datetime) -> float | None:
         """Return the limit that the station acknowledged and that applies now; None if it never did."""
         now_s = now.timestamp()
         for slot in (Slot.TRANSACTION, Slot.DEFAULT, Slot.BASE):
@@ -196,7 +196,7 @@ class View:
                 yield "depotwise_bridge_station_last_seen_seconds", {"station": name}, seen_at.timestamp()
         for connector in self.depot.connectors():
             labels = {"station": connector.station_id, "connector": str(connector.config.connector_id)}
-            limit_kw, line = self._accepted_kw(connector.key, now), conductor.lines[connector.key]
+            limit_kw, line = self.accepted_kw(connector.key, now), conductor.lines[connector.key]
             if connector.power_kw is not None:
                 yield "depotwise_bridge_power_kw", labels, connector.power_kw
             if limit_kw is not None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from core.settings import secret
-from ocpp_bridge.sections import Section
+from ocpp_bridge.sections import Section, TlsConfig, is_loopback
 
 SubprotocolName = Literal["ocpp1.6", "ocpp2.0.1", "ocpp2.1"]
 
@@ -130,6 +130,33 @@ class CitrineOsConfig(_PublisherConfig):
 
 
 Publisher = Annotated[OcpiConfig | CitrineOsConfig, Field(discriminator="kind")]
+
+
+class PresystemConfig(Section):
+    """A depot or fleet system that may ask for charging."""
+
+    presystem_id: str = Field(min_length=1, max_length=64)
+    password_hash: str
+
+
+class Vdv463Config(Section):
+    """Where presystems connect to ask for charging, and are told how it goes (VDV 463; we are the charging side)."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(ge=0, le=65535)
+    tls: TlsConfig | None = None
+    depot_id: str | None = None
+    interval_s: float = Field(15.0, gt=0)
+    presystems: list[PresystemConfig] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _protected(self) -> "Vdv463Config":
+        if self.tls is None and not is_loopback(self.host):
+            raise ValueError("vdv463 is wss: give tls: {cert, key}, or let it listen on a loopback address")
+        names = [one.presystem_id for one in self.presystems]
+        if len(set(names)) < len(names):
+            raise ValueError("presystem_id given twice")
+        return self
 
 
 def _unset(name: str) -> str:
