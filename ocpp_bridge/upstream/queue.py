@@ -99,6 +99,11 @@ class UpstreamQueue:
         with self._store.writing() as db:
             db.execute("delete from upstream_message where position = ?", (kept.position,))
 
+    def drop(self, station_id: str, name: str) -> None:
+        """A newer message under this name reached the back end by itself."""
+        with self._store.writing() as db:
+            db.execute("delete from upstream_message where station_id = ? and replaces = ?", (station_id, name))
+
     def refused(self, kept: Kept, reason: str, *, is_final: bool) -> None:
         """The back end refused a message; after the last attempt it is set aside, for people to look at."""
         with self._store.writing() as db:

@@ -36,8 +36,12 @@ log = logging.getLogger(__name__)
 RETRY_FIRST_S: Final = 0.5
 STEADY_S: Final = 10.0
 WAITING_MAX: Final = 200
+FIRST_DIAL_WAIT_S: Final = 3.0
 ATTEMPTS: Final = 3
+PASSING: Final = frozenset({"InternalError", "GenericError"})
+ATTEMPTS_IF_PASSING: Final = 10
 REFUSED_RETRY_S: Final = 1.0
+REFUSED_RETRY_MAX_S: Final = 60.0
 BOOT_RETRY_MAX_S: Final = 60.0
 
 
@@ -95,6 +99,8 @@ class Relay:
         self._socket: UpstreamSocket | None = None
         self._from_station: asyncio.Queue[Call] = asyncio.Queue(WAITING_MAX)
         self._kept_more = asyncio.Event()
+        self._has_dialled = asyncio.Event()
+        self._is_admitted = True
         self._envoy = Envoy(
             connection, book=desk.book, audit=desk.audit, recording=desk.recording, send=self._send_upstream
         )
@@ -146,6 +152,7 @@ class Relay:
                 ended = str(error)
             except (OSError, RuntimeError, ValueError) as error:  # no such file, no variable, a certificate unread
                 ended = f"{type(error).__name__}: {error}"
+            self._has_dialled.set()
             self._note(connected=False, problem=ended)
             wait_s = RETRY_FIRST_S if loop.time() - begun > STEADY_S else min(self._config.retry_max_s, 2 * wait_s)
             await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # a fleet must not return in one moment
@@ -153,6 +160,7 @@ class Relay:
     async def _stay(self, socket: UpstreamSocket) -> str:
         self._socket = socket
         self._note(connected=True, problem=None)
+        self._has_dialled.set()
         self._kept_more.set()
         try:
             return await socket.run(self._envoy.take)
@@ -178,6 +186,9 @@ class Relay:
     # --- the station speaks ------------------------------------------------------------------------------------------
 
     async def _serve_station(self) -> None:
+        # What a station says first, often that it booted, is for its back end: it is about to be reached, or not.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._has_dialled.wait(), FIRST_DIAL_WAIT_S)
         while True:
             call = await self._from_station.get()
             try:
@@ -219,7 +230,9 @@ class Relay:
         """Say whether a call may be passed on now: the back end is there, and nothing older must go before it."""
         if self._socket is None:
             return False
-        return not rules.is_kept(call) or self._desk.queue.waiting(self._name) == 0
+        if call.action == "BootNotification" or not rules.is_kept(call):
+            return True
+        return self._desk.queue.waiting(self._name) == 0
 
     async def _ask(self, call: Call) -> Answer | None:
         socket = self._socket
@@ -241,6 +254,9 @@ class Relay:
         """Take note of a back end's answer, and return the frame that the station gets."""
         frame = list(answer.frame)
         self._learn_token(call, answer)
+        if call.action == "BootNotification" and answer.error_code is None:
+            self._desk.queue.drop(self._name, rules.latest_name(call) or "")  # an older one is pointless now
+            self._admit(answer)
         if call.action == "StartTransaction" and answer.error_code is None:
             upstream_id = whole(answer.payload.get("transactionId"))
             if upstream_id is not None:
@@ -317,7 +333,7 @@ class Relay:
         while True:
             await self._kept_more.wait()
             self._kept_more.clear()
-            while self._socket is not None and (kept := self._desk.queue.first(self._name)) is not None:
+            while self._may_deliver() and (kept := self._desk.queue.first(self._name)) is not None:
                 try:
                     wait_s = await self._deliver(kept)
                 except sqlite3.Error:
@@ -328,18 +344,27 @@ class Relay:
                 if wait_s > 0:
                     await asyncio.sleep(wait_s)
 
+    def _may_deliver(self) -> bool:
+        return self._socket is not None and self._is_admitted
+
+    def _admit(self, answer: Answer) -> None:
+        """Take note of whether the back end admits the station: until then it takes nothing else."""
+        self._is_admitted = answer.status not in ("Pending", "Rejected")
+        self._kept_more.set()
+
     async def _deliver(self, kept: Kept) -> float | None:
         """Deliver one message; return how long to wait before the next attempt, None if the back end is lost."""
         answer = await self._ask(kept.call)
         if answer is None:
             return None
         if answer.error_code is not None:
-            is_final = kept.attempts + 1 >= ATTEMPTS
+            attempts = ATTEMPTS_IF_PASSING if answer.error_code in PASSING else ATTEMPTS
+            is_final = kept.attempts + 1 >= attempts
             reason = f"{answer.error_code}: {answer.error_description}".rstrip(": ")
             self._desk.queue.refused(kept, reason, is_final=is_final)
             if is_final:
                 log.error("%s: its back end refuses a %s: %s", self._name, kept.call.action, reason)
-            return REFUSED_RETRY_S * 2.0**kept.attempts
+            return min(REFUSED_RETRY_MAX_S, REFUSED_RETRY_S * 2.0**kept.attempts)
         if kept.call.action == "BootNotification" and answer.status in ("Pending", "Rejected"):
             interval_s = number(answer.payload.get("interval")) or BOOT_RETRY_MAX_S
             return min(BOOT_RETRY_MAX_S, max(1.0, interval_s))

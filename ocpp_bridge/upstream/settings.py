@@ -4,6 +4,7 @@ import os
 import ssl
 import urllib.parse
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -60,14 +61,16 @@ class UpstreamConfig(Section):
         return None if self.password_env is None else secret(self.password_env)
 
     def tls(self) -> ssl.SSLContext | None:
-        """Return how to trust the back end, and show ourselves to it; None for ``ws://``."""
+        """Return how to trust the back end, and show ourselves to it; None for ``ws://``.
+
+        Raises:
+            OSError: a file cannot be read, or holds no certificate.
+        """
         if not self.url.startswith("wss:"):
             return None
-        context = ssl.create_default_context(cafile=self.ca)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if self.cert is not None:
-            context.load_cert_chain(self.cert, self.key)
-        return context
+        files = (self.ca, self.cert, self.key)
+        changed = tuple(None if path is None else path.stat().st_mtime_ns for path in files)
+        return _tls_context(*files, changed)
 
     def missing(self) -> Iterator[str]:
         """Yield what this machine lacks for it: variables and files, by name."""
@@ -161,6 +164,18 @@ class Vdv463Config(Section):
 
 def _unset(name: str) -> str:
     return f"set the environment variable {name}"
+
+
+@lru_cache(maxsize=64)
+def _tls_context(
+    ca: Path | None, cert: Path | None, key: Path | None, _changed: tuple[int | None, ...]
+) -> ssl.SSLContext:
+    """Read authorities and certificates, once until a file changes: a fleet that dials again must not wait for it."""
+    context = ssl.create_default_context(cafile=ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if cert is not None:
+        context.load_cert_chain(cert, key)
+    return context
 
 
 def from_url(value: Any) -> Any:  # noqa: ANN401  whatever the file holds

@@ -7,6 +7,7 @@ simulator's own codec.
 import asyncio
 import base64
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -61,13 +62,17 @@ class Heard:
 
 @dataclass
 class Csms:
-    """The back end. ``tokens`` are those that may charge; ``deaf`` names actions that it never answers."""
+    """The back end.
+
+    ``tokens`` are those that may charge; ``deaf`` names actions that it never answers, ``refuses`` those that it
+    answers with an error code.
+    """
 
     tokens: set[str] = field(default_factory=set)
     first_transaction: int = 501
     passwords: dict[str, str] = field(default_factory=dict)
     deaf: set[str] = field(default_factory=set)
-    refuses: set[str] = field(default_factory=set)
+    refuses: dict[str, str] = field(default_factory=dict)
     boot_status: str = "Accepted"
     boot_interval_s: int = 300
     subprotocols: tuple[Subprotocol, ...] = SUBPROTOCOLS
@@ -76,6 +81,7 @@ class Csms:
     sockets: dict[str, ServerConnection] = field(default_factory=dict)
     answers: dict[str, asyncio.Future[Answer]] = field(default_factory=dict)
     strays: list[Answer] = field(default_factory=list)
+    tls: ssl.SSLContext | None = None
     port: int = 0
     _connections: int = 0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -83,7 +89,7 @@ class Csms:
     @property
     def url(self) -> str:
         """Where stations dial; their identity is appended."""
-        return f"ws://{HOST}:{self.port}/csms"
+        return f"{'ws' if self.tls is None else 'wss'}://{HOST}:{self.port}/csms"
 
     @asynccontextmanager
     async def serving(self, port: int = 0) -> AsyncIterator["Csms"]:
@@ -129,7 +135,7 @@ class Csms:
 
     async def _listen(self, port: int) -> Server:
         server = await serve(
-            self._serve, HOST, port, subprotocols=self.subprotocols, process_request=self._admit, open_timeout=10
+            self._serve, HOST, port, subprotocols=self.subprotocols, process_request=self._admit, ssl=self.tls
         )
         self.port = int(next(iter(server.sockets)).getsockname()[1])
         return server
@@ -185,7 +191,7 @@ class Csms:
 
     def _answer(self, call: Call) -> Json:
         if call.action in self.refuses:
-            raise CallError("InternalError", "the database is down")
+            raise CallError(self.refuses[call.action], "not today")
         now = format_instant(datetime.now(UTC))
         match call.action:
             case "BootNotification":

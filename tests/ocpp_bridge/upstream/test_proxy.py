@@ -306,7 +306,7 @@ async def test_what_the_back_end_keeps_refusing_is_set_aside_and_told(proxy, csm
         csms.deaf.add("StopTransaction")
         await station.start(1)
         await station.stop(1)  # not answered upstream, so it is kept
-        csms.refuses.add("StopTransaction")
+        csms.refuses["StopTransaction"] = "FormationViolation"
         csms.deaf.clear()
 
         async def set_aside():
@@ -315,6 +315,57 @@ async def test_what_the_back_end_keeps_refusing_is_set_aside_and_told(proxy, csm
         await kit.eventually(set_aside, 15, lambda: "never set aside")
         reasons = (await proxy.client.get("/health")).json()["reasons"]
         assert "CP-1: its back end refused 1 messages for good" in reasons
+
+
+async def test_a_passing_failure_of_the_back_end_is_waited_out(proxy, csms, kit):
+    async with settled(proxy, csms) as station:
+        csms.deaf.add("StopTransaction")
+        await station.start(1)
+        await station.stop(1)
+        csms.refuses["StopTransaction"] = "InternalError"
+        csms.deaf.clear()
+        await csms.until(lambda: csms.actions().count("StopTransaction") >= 4)
+        assert (await upstream_of(proxy))["set_aside"] == 0
+        csms.refuses.clear()
+
+        async def delivered():
+            return (await upstream_of(proxy))["waiting"] == 0
+
+        await kit.eventually(delivered, 15, lambda: "never delivered")
+
+
+async def test_a_station_that_its_back_end_does_not_admit_yet_delivers_nothing_else(proxy, csms):
+    csms.boot_status = "Pending"
+    station = proxy.station("CP-1")
+    await station.connect(boot=False)
+    await csms.until(lambda: "CP-1" in csms.sockets)
+    boot = {"chargePointVendor": "test", "chargePointModel": "raw"}
+    assert (await station.call("BootNotification", boot))["status"] == "Pending", "as the back end said"
+    await csms.sockets["CP-1"].close()
+    await station.start(1)  # kept while the back end is away
+    await csms.until(lambda: "CP-1" in csms.sockets)
+    await asyncio.sleep(0.3)
+    assert "StartTransaction" not in csms.actions()
+    csms.boot_status = "Accepted"
+    assert (await station.call("BootNotification", boot))["status"] == "Accepted"
+    await csms.until(lambda: "StartTransaction" in csms.actions())
+    await station.close()
+
+
+async def test_a_token_that_the_back_end_refuses_afterwards_is_told(proxy, csms, kit):
+    async with settled(proxy, csms) as station:
+        csms.deaf.add("StartTransaction")
+        csms.tokens.clear()
+        await station.start(1)
+        csms.deaf.clear()
+
+        async def counted():
+            metrics = (await proxy.client.get("/metrics")).text
+            return 'depotwise_bridge_events_total{event="upstream_late_refusal"} 1' in metrics
+
+        await kit.eventually(counted, 10, lambda: "not told")
+        assert 1 in station.running, "and never stopped by us"
+        assert "RemoteStopTransaction" not in [action for action, _ in station.received]
 
 
 async def test_a_boot_while_the_back_end_is_away_is_told_first_and_until_accepted(kit, tmp_path):
