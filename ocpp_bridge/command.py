@@ -122,3 +122,5 @@ def _quiet_libraries() -> None:
     """Keep libraries from logging frames, which hold tokens and keys."""
     for name in ("ocpp", "websockets", "ocpp_bridge.websockets", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in ("httpx", "httpcore", "uvicorn.error"):  # whole addresses, with whatever they hold; its start and end
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -230,7 +230,7 @@ class Bridge:
     def _uvicorn_config(self) -> uvicorn.Config:
         return uvicorn.Config(
             self._api.app(routes(self._publishers)),
-            log_level="warning",
+            log_config=None,  # its few lines go where ours go
             access_log=False,
             lifespan="off",
             server_header=False,

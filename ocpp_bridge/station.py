@@ -90,6 +90,7 @@ class StationConnection:
             pass
         finally:
             self._fail_open_call(ConnectionLostError(f"{self.station_id} disconnected"))
+            self.release()  # whoever waits to call learns that the connection is gone
 
     async def call(self, request: Request, *, on_late: OnLate | None = None, message_id: str | None = None) -> Answer:
         """Send a request and wait for its answer; ``message_id`` is that of a call which is only passed on.

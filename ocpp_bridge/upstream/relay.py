@@ -112,11 +112,11 @@ class Relay:
             CallRefusedError: far too many wait.
         """
         try:
-            if call.action == "BootNotification":
-                self._connection.hold()
             self._from_station.put_nowait(call)
         except asyncio.QueueFull:
             raise CallRefusedError("GenericError", "too many calls wait for the back end") from None
+        if call.action == "BootNotification":
+            self._connection.hold()
 
     async def run(self, older: "asyncio.Task[None] | None" = None) -> None:
         """Carry the conversation on until cancelled; then the back end is let go, too.

@@ -133,6 +133,15 @@ async def test_revoking_deletes_the_profile(bridge, cpo, kit):
     assert ("DELETE", "s-1") in cpo.requests
 
 
+async def test_a_connector_that_a_plan_leaves_out_loses_its_profile(bridge, cpo, kit):
+    await cpo.tell(bridge.http, "s-1", EVSES[1], "ACTIVE")
+    plan_id = await bridge.publish([kit.entry("HUB", 5, transaction_id="s-1")])
+    await bridge.reaches(plan_id, "HUB", "verified")
+    await bridge.publish([])
+    await kit.eventually(lambda: ("DELETE", "s-1") in cpo.requests, 5, lambda: "nothing was deleted")
+    assert cpo.profiles == {}
+
+
 async def test_a_dry_run_says_what_would_be_sent(bridge, cpo, kit):
     await cpo.tell(bridge.http, "s-1", EVSES[1], "ACTIVE")
     plan_id = await bridge.publish([kit.entry("HUB", 5, transaction_id="s-1")], dry_run=True)

@@ -29,9 +29,9 @@ class Weather:
 
     async def change(self):
         turn = self.chance.random()
-        if turn < 0.3:
+        if turn < 0.4:
             await self.set(there=self._stack is None)
-        elif turn < 0.4:
+        elif turn < 0.6:
             self.csms.deaf = {self.chance.choice(KEPT)}
         else:
             self.csms.deaf = set()
@@ -40,9 +40,10 @@ class Weather:
 class Driver:
     """Drives one station through transactions, and writes down what it told."""
 
-    def __init__(self, station, chance):
+    def __init__(self, station, chance, weather):
         self.station = station
         self.chance = chance
+        self.weather = weather
         self.told = []  # (meter start, meter values, meter stop) of each transaction
         self.register = 0
 
@@ -68,6 +69,8 @@ class Driver:
 
     async def _repeat(self, step):
         """Do what a station does: say it again after a lost connection until it is answered."""
+        if self.chance.random() < 0.4:
+            await self.weather.change()
         stamp = self.station.now()
         self.station.now = lambda: stamp
         while True:
@@ -80,9 +83,11 @@ class Driver:
                 await asyncio.sleep(0)
 
     async def _steady(self):
-        if self.chance.random() < 0.1 and not self.station.closed.is_set():
+        is_there = self.station._socket is not None and not self.station.closed.is_set()
+        if is_there and self.chance.random() < 0.1:
             await self.station.drop()
-        if self.station.closed.is_set() or self.station._socket is None:
+            is_there = False
+        if not is_there:
             await self.station.connect(boot=self.chance.random() < 0.5)
         self.station.now = type(self.station)(self.station.url, "x").now
 
@@ -95,19 +100,10 @@ async def run(kit, tmp_path, seed, transactions):
     config["stations"][0]["upstream"] = {"url": weather.csms.url, "retry_max_s": 0.2, "timeout_s": 0.3}
     async with kit.running_bridge(config) as proxy:
         station = proxy.station("CP-1")
-        driver = Driver(station, chance)
+        driver = Driver(station, chance, weather)
 
-        async def blow():
-            while True:
-                await asyncio.sleep(chance.random() * 0.3)
-                await weather.change()
-
-        blowing = asyncio.create_task(blow())
         for _ in range(transactions):
             await driver.transaction()
-        blowing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await blowing
         weather.csms.deaf = set()
         await weather.set(there=True)
 
@@ -117,6 +113,7 @@ async def run(kit, tmp_path, seed, transactions):
 
         await kit.eventually(drained, 20, lambda: "not all was delivered")
         frames = (await proxy.client.get("/frames")).text
+        assert 'event="upstream_kept"' in (await proxy.client.get("/metrics")).text, "no weather at all"
         await station.close()
         await weather.set(there=False)
     assert "RemoteStop" not in frames

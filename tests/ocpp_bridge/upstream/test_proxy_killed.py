@@ -1,6 +1,7 @@
 """A bridge in proxy mode that is killed outright loses nothing that the back end must hear of."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -21,13 +22,15 @@ def free_port():
 
 
 async def start(file, token):
+    log = file.with_suffix(".log").open("ab")
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "ocpp_bridge", "--config", str(file)),
+        *(sys.executable, "-m", "ocpp_bridge", "--config", str(file), "--log-format", "json"),
         cwd=REPOSITORY,
         env={**os.environ, "DEPOTWISE_BRIDGE_TOKEN": token},
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
+        stderr=log,
     )
+    log.close()
     assert await asyncio.wait_for(process.stdout.readline(), 30) == b"bridge ready\n"
     return process
 
@@ -81,3 +84,7 @@ async def test_a_killed_bridge_still_tells_the_back_end_all(kit, tmp_path):
     finally:
         if process.returncode is None:
             await kill(process)
+    lines = [json.loads(line) for line in file.with_suffix(".log").read_text(encoding="utf-8").splitlines()]
+    assert {"CP-1: its back end is reached", "CP-1: connected, OCPP 1.6"} <= {line["message"] for line in lines}
+    assert {line["station_id"] for line in lines if "CP-1" in line["message"]} == {"CP-1"}
+    assert "TAG-1" not in json.dumps(lines)
