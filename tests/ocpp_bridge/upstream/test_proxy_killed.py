@@ -1,14 +1,19 @@
 """A bridge in proxy mode that is killed outright loses nothing that the back end must hear of."""
 
 import asyncio
+import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 import yaml
+from websockets.exceptions import WebSocketException
 
 from simulator.back_ends.csms import Csms
 
@@ -38,6 +43,98 @@ async def start(file, token):
 async def kill(process):
     process.send_signal(signal.SIGKILL)
     await process.wait()
+
+
+class Killed:
+    """A bridge in a process of its own that dies at any moment and is started again."""
+
+    def __init__(self, kit, folder, csms):
+        self.kit = kit
+        self.port, http_port = free_port(), free_port()
+        config = kit.config_dict(folder / "state", stations=("CP-1",))
+        config["listeners"][0]["port"], config["http"]["port"] = self.port, http_port
+        config["stations"][0]["upstream"] = {"url": csms.url, "retry_max_s": 0.3, "timeout_s": 0.5}
+        self.file = folder / "bridge.yaml"
+        self.file.write_text(yaml.safe_dump(config), encoding="utf-8")
+        self.process = None
+
+    async def start(self):
+        self.process = await start(self.file, self.kit.token)
+
+    async def blow(self, chance):
+        """Die after a while, again and again."""
+        while True:
+            await asyncio.sleep(chance.uniform(0.02, 1.0))
+            await kill(self.process)
+            await self.start()
+
+
+async def say(station, chance, step):
+    """Say something until it is answered, as a station does: with its first time stamp, after dialling again."""
+    stamp = datetime.now(UTC)
+    station.now = lambda: stamp
+    while True:
+        try:
+            if station._socket is None or station.closed.is_set():
+                await station.connect(boot=chance.random() < 0.3)
+            await step()
+            return
+        except (OSError, TimeoutError, AssertionError, WebSocketException):
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(8))
+async def test_whenever_it_is_killed_nothing_is_lost(kit, tmp_path, seed):
+    chance = random.Random(seed)
+    csms = Csms(tokens={"TAG-1"})
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(csms.serving())
+        killed = Killed(kit, tmp_path, csms)
+        await killed.start()
+        station = kit.ChargePoint(f"ws://127.0.0.1:{killed.port}", "CP-1")
+        blowing = asyncio.create_task(killed.blow(chance))
+        expected, register = [], 0
+        for _ in range(10):
+            register += 1
+            expected.append(("meterStart", register))
+            await say(station, chance, lambda begin=register: station.start(1, meter=begin))
+            number = station.running[1]
+            csms.deaf = {chance.choice(["StopTransaction", "StartTransaction", "MeterValues", "Heartbeat"])}
+            for _ in range(3):
+                register += 1
+                expected.append(("value", register))
+                await say(station, chance, lambda value=register: station.meter(1, {"value": str(value)}))
+            register += 1
+            expected.append(("meterStop", register))
+
+            async def stop(number=number, end=register):
+                station.running[1] = number
+                await station.stop(1, meter=end)
+
+            await say(station, chance, stop)
+            csms.deaf = set()
+        blowing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await blowing
+        try:
+            await say(station, chance, lambda: station.call("Heartbeat", {}))
+            await csms.until(lambda: set(expected) <= set(told(csms)), 30)
+        finally:
+            if killed.process.returncode is None:
+                await kill(killed.process)
+        assert list(dict.fromkeys(told(csms))) == expected, "in the order in which the station told it"
+        await station.close()
+
+
+def told(csms):
+    """Return what the back end heard of transactions, by the meter, in order."""
+    found = []
+    for one in csms.heard:
+        if one.action == "MeterValues":
+            found.append(("value", int(one.payload["meterValue"][0]["sampledValue"][0]["value"])))
+        found += [(name, one.payload[name]) for name in ("meterStart", "meterStop") if name in one.payload]
+    return found
 
 
 async def test_a_killed_bridge_still_tells_the_back_end_all(kit, tmp_path):
