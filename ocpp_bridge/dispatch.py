@@ -9,7 +9,7 @@ import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -22,10 +22,12 @@ from ocpp_bridge.lines import Change
 from ocpp_bridge.memory import Memory
 from ocpp_bridge.outbox import Delivery, Evidence, Outbox
 from ocpp_bridge.profiles import Capabilities, Slot
+from ocpp_bridge.protocol import Request
 from ocpp_bridge.recording import Recording
 from ocpp_bridge.station import CallTimeoutError, ConnectionLostError
 from ocpp_bridge.stations import Depot
 from ocpp_bridge.steps import Install, Outcome, Remove, Step
+from ocpp_bridge.upstream import rules
 from ocpp_bridge.wire import Answer, schema_error
 
 log = logging.getLogger(__name__)
@@ -211,15 +213,14 @@ class Dispatcher:
         station = self._depot.stations[connection.station_id]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(connection.booted.wait(), self._boot_grace_s)
-        answers: list[Answer | None] = []
-        known = self._memory.capabilities(connection.station_id) or Capabilities()
-        for request in connection.protocol.probe():
-            try:
-                answers.append(await connection.call(request))
-            except CallTimeoutError:
-                answers.append(None)
-            except ConnectionLostError:
-                return
+        remembered = self._memory.capabilities(connection.station_id)
+        known = remembered or Capabilities()
+        try:
+            if remembered is None and station.config.upstream is not None:
+                await _ask(connection, rules.clean_slate(connection.protocol.version))
+            answers = await _ask(connection, connection.protocol.probe())
+        except ConnectionLostError:
+            return
         if self.connections.get(connection.station_id) is not connection:
             return
         station.capabilities = connection.protocol.capabilities(answers, known)
@@ -308,6 +309,17 @@ class Dispatcher:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a delivery failed", exc_info=error)
             self.wake()
+
+
+async def _ask(connection: Channel, requests: Sequence[Request]) -> list[Answer | None]:
+    """Ask one thing after the other; None where no answer came."""
+    answers: list[Answer | None] = []
+    for request in requests:
+        try:
+            answers.append(await connection.call(request))
+        except CallTimeoutError:
+            answers.append(None)
+    return answers
 
 
 def _outcome(step: Step, answer: Answer) -> Outcome:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ocpp_bridge.profiles import is_ours
-from ocpp_bridge.protocol import whole
+from ocpp_bridge.protocol import Request, whole
 from ocpp_bridge.upstream.book import UpstreamProfile
 from ocpp_bridge.wire import Call, Payload
 
@@ -175,6 +175,20 @@ def _items(payload: Payload) -> list[dict[str, Any]]:
 
 def _variable(item: dict[str, Any]) -> str:
     return str(_part(item, "variable").get("name", ""))
+
+
+def clean_slate(version: str) -> list[Request]:
+    """Return what clears the limits that a back end left on a station before we came: they could hide ours.
+
+    Station maximums stay: they can only lower what vehicles draw.
+    """
+    requests: list[Request] = []
+    for purpose in ("TxProfile", "TxDefaultProfile"):
+        criteria: Payload = {"chargingProfilePurpose": purpose}
+        requests.append(
+            ("ClearChargingProfile", criteria if version == "1.6" else {"chargingProfileCriteria": criteria})
+        )
+    return requests
 
 
 # --- what the station tells the back end ----------------------------------------------------------------------------

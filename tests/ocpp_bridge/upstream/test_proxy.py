@@ -200,6 +200,23 @@ async def test_a_back_end_that_clears_everything_clears_only_its_own(proxy, csms
         assert station.allowed_kw(1) == pytest.approx(11, abs=0.1)
 
 
+async def test_limits_that_a_back_end_left_on_the_station_are_cleared_once(proxy, csms, kit):
+    station = proxy.station("CP-1")
+    for purpose, connector_id, number in (("TxDefaultProfile", 1, 5), ("ChargePointMaxProfile", 0, 6)):
+        left = maximum(32, profile_id=number, purpose=purpose, level=8)
+        assert station.book.install(connector_id, left, None) == "Accepted"
+    async with station:
+        await proxy.settled("CP-1")
+        assert station.allowed_kw(1) == pytest.approx(4.14, abs=0.1), "the fallback, not what was left"
+        assert 6 in [one["chargingProfileId"] for _, one in station.book.profiles], "a maximum only lowers"
+    cleared = [payload for action, payload in station.received if action == "ClearChargingProfile"]
+    assert [payload["chargingProfilePurpose"] for payload in cleared] == ["TxProfile", "TxDefaultProfile"]
+    station.received.clear()
+    async with station:
+        await proxy.settled("CP-1")
+    assert "ClearChargingProfile" not in [action for action, _ in station.received]
+
+
 async def test_a_remote_start_goes_through_without_its_profile(proxy, csms):
     async with settled(proxy, csms) as station:
         station.refused["RemoteStartTransaction"] = {"status": "Accepted"}

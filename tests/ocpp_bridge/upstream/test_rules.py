@@ -10,7 +10,7 @@ from ocpp_bridge.profiles import FIRST_PROFILE_ID
 from ocpp_bridge.upstream import rules
 from ocpp_bridge.upstream.book import UpstreamProfile
 from ocpp_bridge.upstream.rules import ClearEach, Forward, Reply
-from ocpp_bridge.wire import Call
+from ocpp_bridge.wire import Call, schema_error
 
 NOW = datetime(2026, 2, 10, 18, 0, tzinfo=UTC)
 PURPOSES = ("ChargePointMaxProfile", "TxDefaultProfile", "TxProfile", "Nonsense", None)
@@ -141,6 +141,11 @@ def test_everything_else_passes_unchanged():
         assert judged(action, payload) == Forward(payload)
     assert judged("RemoteStopTransaction", {"transactionId": 5}) == Forward({"transactionId": 1005})
     assert judged("RemoteStopTransaction", {"transactionId": "5"}) == Forward({"transactionId": "5"})
+
+
+@pytest.mark.parametrize("version", ["1.6", "2.0.1", "2.1"])
+def test_a_clean_slate_fits_the_schemas(version):
+    assert [schema_error(version, *request) for request in rules.clean_slate(version)] == [None, None]
 
 
 def call(action, **payload):
