@@ -45,6 +45,9 @@ class ConnectorPlan(_Document):
     fallback_kw: PowerKw
     transaction_id: str | int | None = None
     vehicle_id: str | None = None
+    requested_departure_at: Instant | None = None
+    min_target_soc_pct: float | None = Field(None, ge=0, le=100)
+    predicted_departure_soc_pct: float | None = Field(None, ge=0, le=100)
     periods: list[LimitPeriod] = Field(min_length=1)
 
     @model_validator(mode="after")

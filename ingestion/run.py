@@ -38,6 +38,7 @@ PROVIDERS: Final[Mapping[SourceKind, str]] = {
     "geotab": "ingestion.providers.geotab",
     "ocpp_bridge": "ingestion.charging.bridge_frames",
     "ocpp_files": "ingestion.charging.file_frames",
+    "vdv463": "ingestion.charging.charging_requests",
     "day_ahead": "ingestion.signals.day_ahead",
     "weather": "ingestion.signals.weather",
     "site_load": "ingestion.signals.site_load",

@@ -1,11 +1,10 @@
 """``python -m ocpp_bridge --config bridge.yaml``: the service without the rest of the command line."""
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 
-from ocpp_bridge import command
+from ocpp_bridge import command, logs
 
 
 def main() -> int:
@@ -13,10 +12,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m ocpp_bridge", description="The OCPP bridge as a service.")
     parser.add_argument("--config", type=Path, required=True, help="bridge.yaml")
     parser.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+    parser.add_argument("--log-format", default="text", choices=("text", "json"))
     arguments = parser.parse_args()
-    logging.basicConfig(
-        level=arguments.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    logs.set_up(arguments.log_level, arguments.log_format)
     return command.run(arguments.config)
 
 

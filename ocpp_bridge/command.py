@@ -38,6 +38,8 @@ def run(config_path: Path) -> int:
     try:
         config = load_config(config_path)
         secret(config.http.token_env)
+        if problems := list(config.missing()):
+            raise ConfigError("\n".join(problems))
         with exclusive(config.state_dir):
             asyncio.run(_serve(config))
     except (ConfigError, MissingSecretError, AlreadyRunningError, StoreVersionError, OSError) as error:
@@ -65,14 +67,14 @@ async def _announce(ready: asyncio.Event) -> None:
 
 
 def status(url: str, token: str) -> dict[str, Any]:
-    """Return the bridge's health and stations: ``{"health": {...}, "stations": [...]}``.
+    """Return the bridge's health, site and stations: ``{"health": {...}, "site": {...}, "stations": [...]}``.
 
     Raises:
         BridgeUnreachableError: it does not answer, or refuses the token.
     """
     return {
         "health": _request("GET", url, "/health", token),
-        "stations": _request("GET", url, "/stations", token)["stations"],
+        **_request("GET", url, "/stations", token),
     }
 
 
@@ -120,3 +122,5 @@ def _quiet_libraries() -> None:
     """Keep libraries from logging frames, which hold tokens and keys."""
     for name in ("ocpp", "websockets", "ocpp_bridge.websockets", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in ("httpx", "httpcore", "uvicorn.error"):  # whole addresses, with whatever they hold; its start and end
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -3,7 +3,6 @@
 Secrets are not in it: the HTTP token comes from the environment, passwords are hashes. Nothing here opens a socket.
 """
 
-import ipaddress
 import logging
 from collections.abc import Iterator
 from datetime import datetime
@@ -11,13 +10,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from core.clock import Clock, SimulatedClock, WallClock
 from core.time_grid import to_utc
 from ocpp_bridge.holdings import ConnectorKey
 from ocpp_bridge.profiles import Wiring
 from ocpp_bridge.rotation import Share, Window, windows
+from ocpp_bridge.sections import Section, TlsConfig, is_loopback
+from ocpp_bridge.upstream.settings import Publisher, Upstream, Vdv463Config, url_problems
 
 log = logging.getLogger(__name__)
 
@@ -30,19 +31,7 @@ class ConfigError(ValueError):
     """The configuration cannot be used; the message lists every mistake."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-
-class TlsConfig(_Section):
-    """Certificate and key of a listener; ``client_ca`` signs the stations' certificates (security profile 3)."""
-
-    cert: Path
-    key: Path
-    client_ca: Path | None = None
-
-
-class ListenerConfig(_Section):
+class ListenerConfig(Section):
     """A port for charging stations, with one security profile."""
 
     host: str = "127.0.0.1"
@@ -52,7 +41,7 @@ class ListenerConfig(_Section):
 
     @model_validator(mode="after")
     def _profile_fits(self) -> "ListenerConfig":
-        if self.security_profile == 0 and not _is_loopback(self.host):
+        if self.security_profile == 0 and not is_loopback(self.host):
             raise ValueError("security_profile 0 lets anyone in, so it is only allowed on a loopback address")
         if self.security_profile >= 2 and self.tls is None:
             raise ValueError(f"security_profile {self.security_profile} needs tls: {{cert, key}}")
@@ -61,30 +50,31 @@ class ListenerConfig(_Section):
         return self
 
 
-class HttpConfig(_Section):
+class HttpConfig(Section):
     """Where publications are put and events are read."""
 
     host: str = "127.0.0.1"
     port: int = Field(ge=0, le=65535)
     token_env: str = "DEPOTWISE_BRIDGE_TOKEN"  # noqa: S105  the variable's name, not a token
     max_body_bytes: int = Field(8 * 1024 * 1024, gt=0)
+    callback_url: str | None = None  # under which other back ends reach this
 
 
-class SiteConfig(_Section):
+class SiteConfig(Section):
     """The site, and what all its connectors together may draw whatever a publication says."""
 
     site_id: str
     ev_limit_kw: Kilowatts
 
 
-class GroupConfig(_Section):
+class GroupConfig(Section):
     """A feeder or shared power module with a limit of its own."""
 
     group_id: str
     limit_kw: Kilowatts
 
 
-class ConnectorConfig(_Section):
+class ConnectorConfig(Section):
     """A connector (1.6) or EVSE (2.x)."""
 
     connector_id: int = Field(ge=1)
@@ -95,6 +85,8 @@ class ConnectorConfig(_Section):
     fallback_kw: Kilowatts
     nominal_voltage_v: float | None = Field(None, gt=0)
     group_id: str | None = None
+    evse_uid: str | None = None  # what OCPI calls it
+    charging_point_id: str | None = None  # what VDV 463 calls it
 
     @model_validator(mode="after")
     def _fallback_works(self) -> "ConnectorConfig":
@@ -114,12 +106,13 @@ class ConnectorConfig(_Section):
         return Wiring(self.current_type, self.phases, voltage_v, self.max_kw, self.min_kw)
 
 
-class StationConfig(_Section):
+class StationConfig(Section):
     """A charging station that may connect."""
 
     station_id: str = Field(min_length=1, max_length=48, pattern=r"^[A-Za-z0-9*_\-=:+|@.]+$")
     password_hash: str | None = None
-    upstream: str | None = None
+    upstream: Upstream | None = None
+    publisher: str | None = None
     connectors: list[ConnectorConfig] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -127,12 +120,12 @@ class StationConfig(_Section):
         ids = [connector.connector_id for connector in self.connectors]
         if len(set(ids)) < len(ids):
             raise ValueError(f"connector_id given twice: {sorted({i for i in ids if ids.count(i) > 1})}")
-        if self.upstream is not None:
-            raise ValueError("proxy mode (upstream) is not available yet; leave it null and let the station dial us")
+        if self.upstream is not None and self.publisher is not None:
+            raise ValueError("give upstream (the station dials us) or publisher (it does not), not both")
         return self
 
 
-class ClockConfig(_Section):
+class ClockConfig(Section):
     """A simulated clock; with ``file``, the one that whoever writes the file drives."""
 
     start_at: Instant
@@ -140,14 +133,14 @@ class ClockConfig(_Section):
     file: Path | None = None
 
 
-class AccessConfig(_Section):
+class AccessConfig(Section):
     """Who may charge: anyone, or only the tokens listed (as keyed hashes)."""
 
     policy: Literal["open", "listed"] = "open"
     tokens: frozenset[str] = frozenset()
 
 
-class LinkConfig(_Section):
+class LinkConfig(Section):
     """Limits and timeouts of a station's connection, in seconds of wall time."""
 
     call_timeout_s: float = Field(10.0, gt=0)
@@ -163,7 +156,7 @@ class LinkConfig(_Section):
     max_connections: int | None = Field(None, ge=1)
 
 
-class BridgeConfig(_Section):
+class BridgeConfig(Section):
     """All of ``bridge.yaml``."""
 
     listeners: list[ListenerConfig] = Field(min_length=1)
@@ -171,6 +164,8 @@ class BridgeConfig(_Section):
     state_dir: Path
     site: SiteConfig
     groups: list[GroupConfig] = Field(default_factory=list)
+    publishers: list[Publisher] = Field(default_factory=list)
+    vdv463: Vdv463Config | None = None
     stations: list[StationConfig]
     fallback: Literal["constant", "rotate"] = "constant"
     clock: ClockConfig | None = None
@@ -182,7 +177,7 @@ class BridgeConfig(_Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "BridgeConfig":
-        problems = [*self._duplicates(), *self._unprotected(), *self._too_much_fallback()]
+        problems = [*self._duplicates(), *self._unprotected(), *self._unpublished(), *self._too_much_fallback()]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -191,6 +186,7 @@ class BridgeConfig(_Section):
         for what, ids in (
             ("station_id", [station.station_id for station in self.stations]),
             ("group_id", [group.group_id for group in self.groups]),
+            ("publisher name", [publisher.name for publisher in self.publishers]),
         ):
             twice = sorted({name for name in ids if ids.count(name) > 1}) if len(set(ids)) < len(ids) else []
             if twice:
@@ -200,10 +196,28 @@ class BridgeConfig(_Section):
             if connector.group_id is not None and connector.group_id not in known:
                 yield f"{station_id}: connector {connector.connector_id} names the unknown group {connector.group_id}"
 
+    def _unpublished(self) -> Iterator[str]:
+        known = {publisher.name: publisher.kind for publisher in self.publishers}
+        for station in self.stations:
+            if station.publisher is not None and station.publisher not in known:
+                yield f"{station.station_id} names the unknown publisher {station.publisher}"
+            for connector in station.connectors if known.get(station.publisher or "") == "ocpi" else ():
+                if connector.evse_uid is None:
+                    yield f"{station.station_id}: connector {connector.connector_id} needs its evse_uid for OCPI"
+        if self.publishers and self.http.callback_url is None:
+            yield "publishers need http.callback_url, under which their back ends reach this bridge"
+        if self.http.callback_url is not None:
+            problems = url_problems(self.http.callback_url, schemes=("http", "https"))
+            yield from (f"http.callback_{problem}" for problem in problems)
+
     def _unprotected(self) -> Iterator[str]:
         if any(listener.security_profile in (1, 2) for listener in self.listeners):
             for station in self.stations:
-                if station.password_hash is None and all(one.security_profile in (1, 2) for one in self.listeners):
+                if (
+                    station.publisher is None
+                    and station.password_hash is None
+                    and all(one.security_profile in (1, 2) for one in self.listeners)
+                ):
                     yield f"{station.station_id} has no password_hash (make one with: depotwise bridge hash-password)"
 
     def _too_much_fallback(self) -> Iterator[str]:
@@ -257,6 +271,14 @@ class BridgeConfig(_Section):
         """The configured limit of the site (None) and of each group."""
         return {None: self.site.ev_limit_kw, **{group.group_id: group.limit_kw for group in self.groups}}
 
+    def missing(self) -> Iterator[str]:
+        """Yield what this machine lacks to run as configured: variables of the environment, files."""
+        for station in self.stations:
+            if station.upstream is not None:
+                yield from (f"{station.station_id}: upstream: {problem}" for problem in station.upstream.missing())
+        for publisher in self.publishers:
+            yield from (f"publisher {publisher.name}: {problem}" for problem in publisher.missing())
+
     def make_clock(self) -> Clock:
         """Return the clock that schedules, expiry and the frame log follow."""
         if self.clock is None:
@@ -296,12 +318,3 @@ def _unknown(section: BaseModel, prefix: str = "") -> Iterator[str]:
             if isinstance(one, BaseModel):
                 place = f"{prefix}{name}[{k}]." if isinstance(value, list) else f"{prefix}{name}."
                 yield from _unknown(one, place)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -9,22 +9,25 @@ import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
 from core.publication import Publication
 from ocpp_bridge import evidence
+from ocpp_bridge.channel import Channel
 from ocpp_bridge.conductor import Conductor
 from ocpp_bridge.held_store import HeldStore
 from ocpp_bridge.lines import Change
 from ocpp_bridge.memory import Memory
 from ocpp_bridge.outbox import Delivery, Evidence, Outbox
 from ocpp_bridge.profiles import Capabilities, Slot
+from ocpp_bridge.protocol import Request
 from ocpp_bridge.recording import Recording
-from ocpp_bridge.station import CallTimeoutError, ConnectionLostError, StationConnection
+from ocpp_bridge.station import CallTimeoutError, ConnectionLostError
 from ocpp_bridge.stations import Depot
 from ocpp_bridge.steps import Install, Outcome, Remove, Step
+from ocpp_bridge.upstream import rules
 from ocpp_bridge.wire import Answer, schema_error
 
 log = logging.getLogger(__name__)
@@ -50,7 +53,7 @@ class Dispatcher:
         boot_grace_s: float,
     ) -> None:
         self.conductor = conductor
-        self.connections: dict[str, StationConnection] = {}
+        self.connections: dict[str, Channel] = {}
         self._depot = depot
         self._outbox = outbox
         self._held_store = held_store
@@ -99,14 +102,14 @@ class Dispatcher:
         """There may be something to do."""
         self._news.set()
 
-    def connected(self, connection: StationConnection) -> None:
+    def connected(self, connection: Channel) -> None:
         """A station is connected; find out what it can do and give it what it should hold."""
         if self.connections.get(connection.station_id) is not None:
             self.conductor.station_down(connection.station_id, as_of=self._clock.now())
         self.connections[connection.station_id] = connection
         self._start(self._introduce(connection))
 
-    def disconnected(self, connection: StationConnection) -> bool:
+    def disconnected(self, connection: Channel) -> bool:
         """A connection ended; return whether it was the station's present one."""
         if self.connections.get(connection.station_id) is not connection:
             return False
@@ -205,20 +208,19 @@ class Dispatcher:
 
     # --- one station -----------------------------------------------------------------------------------------------
 
-    async def _introduce(self, connection: StationConnection) -> None:
+    async def _introduce(self, connection: Channel) -> None:
         """Probe a station's capabilities. A station that boots says so first; one that reconnects need not."""
         station = self._depot.stations[connection.station_id]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(connection.booted.wait(), self._boot_grace_s)
-        answers: list[Answer | None] = []
-        known = self._memory.capabilities(connection.station_id) or Capabilities()
-        for request in connection.protocol.probe():
-            try:
-                answers.append(await connection.call(request))
-            except CallTimeoutError:
-                answers.append(None)
-            except ConnectionLostError:
-                return
+        remembered = self._memory.capabilities(connection.station_id)
+        known = remembered or Capabilities()
+        try:
+            if remembered is None and station.config.upstream is not None:
+                await _ask(connection, rules.clean_slate(connection.protocol.version))
+            answers = await _ask(connection, connection.protocol.probe())
+        except ConnectionLostError:
+            return
         if self.connections.get(connection.station_id) is not connection:
             return
         station.capabilities = connection.protocol.capabilities(answers, known)
@@ -226,7 +228,7 @@ class Dispatcher:
         self.conductor.station_up(connection.station_id, station.capabilities)
         self.wake()
 
-    async def _carry_out(self, step: Step, connection: StationConnection) -> None:
+    async def _carry_out(self, step: Step, connection: Channel) -> None:
         protocol = connection.protocol
         try:
             if isinstance(step, Install):
@@ -268,7 +270,7 @@ class Dispatcher:
         rows = self.conductor.holdings.of_station(station_id)
         self._held_store.replace_station(station_id, rows)
 
-    async def _read_back(self, step: Install, connection: StationConnection) -> None:
+    async def _read_back(self, step: Install, connection: Channel) -> None:
         """Ask the station what it makes of its profiles, and compare."""
         station = self._depot.stations[connection.station_id]
         connector = station.connectors[step.key[1]]
@@ -307,6 +309,17 @@ class Dispatcher:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a delivery failed", exc_info=error)
             self.wake()
+
+
+async def _ask(connection: Channel, requests: Sequence[Request]) -> list[Answer | None]:
+    """Ask one thing after the other; None where no answer came."""
+    answers: list[Answer | None] = []
+    for request in requests:
+        try:
+            answers.append(await connection.call(request))
+        except CallTimeoutError:
+            answers.append(None)
+    return answers
 
 
 def _outcome(step: Step, answer: Answer) -> Outcome:

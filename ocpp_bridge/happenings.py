@@ -189,6 +189,9 @@ class Happenings:
         connector.power_kw = sample.power_kw if sample.power_kw is not None else connector.power_kw
         connector.offered_kw = _offered_kw(connector, sample)
         connector.metered_at = at
+        if sample.energy_register_kwh is not None:
+            connector.energy_register_kwh = sample.energy_register_kwh
+        connector.soc_pct = sample.soc_pct if sample.soc_pct is not None else connector.soc_pct
         if external_id is not None:
             self._see(station, connector, external_id, at)
         self._judge(connector, sample)
@@ -203,7 +206,7 @@ class Happenings:
             self.begin(station, connector.config.connector_id, Start(None, at, None, external_id))
 
     def _forget(self, connector: Connector) -> None:
-        connector.transaction_id = None
+        connector.transaction_id = connector.soc_pct = None
         self._watches.pop(connector.key, None)
         self._conductor.transaction(connector.key, None)
 

@@ -6,7 +6,7 @@ Every request needs the bearer token. Answers to mistakes say what to do.
 import json
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
@@ -21,6 +21,8 @@ from ocpp_bridge.frame_log import CursorError
 from ocpp_bridge.office import Office, UnknownPlanError, UnknownStationError
 from ocpp_bridge.outbox import Verdict
 from ocpp_bridge.security import same_token
+from ocpp_bridge.upstream.charging_requests import ChargingRequests
+from ocpp_bridge.view import View
 
 log = logging.getLogger(__name__)
 
@@ -50,25 +52,30 @@ class RevokeRequest(BaseModel):
 class BridgeApi:
     """The endpoints, on top of the office that does the work."""
 
-    def __init__(self, office: Office, *, token: str, max_body_bytes: int) -> None:
+    def __init__(
+        self, office: Office, view: View, requests: ChargingRequests, *, token: str, max_body_bytes: int
+    ) -> None:
         self._office = office
+        self._view = view
+        self._requests = requests
         self._token = token
         self._max_body_bytes = max_body_bytes
 
-    def app(self) -> Starlette:
-        """Return the application."""
+    def app(self, beside: Sequence[Route] = ()) -> Starlette:
+        """Return the application; ``beside`` are routes for others, with safeguards of their own."""
         routes = [
             self._route("/publications/{plan_id}", self._put_publication, "PUT"),
             self._route("/publications/{plan_id}", self._get_publication, "GET"),
             self._route("/events", self._events, "GET"),
             self._route("/frames", self._frames, "GET"),
+            self._route("/charging_requests", self._charging_requests, "GET"),
             self._route("/limits", self._limits, "PUT"),
             self._route("/stations", self._stations, "GET"),
             self._route("/revoke", self._revoke, "POST"),
             self._route("/health", self._health, "GET"),
             self._route("/metrics", self._metrics, "GET"),
         ]
-        return Starlette(routes=routes)
+        return Starlette(routes=[*routes, *beside])
 
     def _route(self, path: str, endpoint: Endpoint, method: str) -> Route:
         async def guarded(request: Request) -> Response:
@@ -130,15 +137,22 @@ class BridgeApi:
             return _error(422, str(error))
         return Response(b"".join(lines), media_type="application/x-ndjson", headers={"X-Next-Cursor": cursor})
 
+    async def _charging_requests(self, request: Request) -> Response:
+        after, limit = _query_number(request, "after", 0), _query_number(request, "limit", 1000)
+        if after is None or limit is None or limit < 1:
+            return _error(422, "after must be the next of an earlier answer, and limit a positive number")
+        found = self._requests.read(int(after), min(int(limit), LINES_MAX))
+        return JSONResponse({"requests": found, "next": found[-1]["cursor"] if found else int(after)})
+
     async def _stations(self, _: Request) -> Response:
-        return JSONResponse({"stations": self._office.stations()})
+        return JSONResponse({"site": self._view.site(), "stations": self._view.stations()})
 
     async def _health(self, _: Request) -> Response:
-        reasons = self._office.reasons()
+        reasons = list(self._view.reasons())
         return JSONResponse({"status": "degraded" if reasons else "ok", "reasons": reasons})
 
     async def _metrics(self, _: Request) -> Response:
-        return PlainTextResponse(self._office.metrics(), media_type="text/plain; version=0.0.4")
+        return PlainTextResponse(self._view.metrics(), media_type="text/plain; version=0.0.4")
 
     # --- changing --------------------------------------------------------------------------------------------------
 

@@ -1,8 +1,7 @@
-"""What the bridge remembers of stations and limits across restarts, and its audit trail. Only storage."""
+"""What the bridge remembers of stations and limits across restarts. Only storage."""
 
 import json
 from dataclasses import asdict
-from datetime import datetime
 
 from core.time_grid import format_instant, parse_instant
 from ocpp_bridge.desires import Override
@@ -11,7 +10,7 @@ from ocpp_bridge.store import Store
 
 
 class Memory:
-    """Capabilities, revocations, the limit that somebody set, and who changed what when."""
+    """Capabilities, revocations, and the limit that somebody set."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -66,8 +65,3 @@ class Memory:
                 "insert or replace into limit_override values (1, ?, ?, ?)",
                 (override.ev_limit_kw, format_instant(override.valid_until), override.reason),
             )
-
-    def audit(self, what: str, detail: str, *, at: datetime) -> None:
-        """Write down that somebody changed something."""
-        with self._store.writing() as db:
-            db.execute("insert into audit values (?, ?, ?)", (format_instant(at), what, detail))

@@ -5,28 +5,29 @@ Joins the stores, the dispatcher and the live state; every change is written to 
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from core.publication import Publication
 from core.time_grid import format_instant, to_utc
 from ocpp_bridge import admission, desires
-from ocpp_bridge import metrics as prometheus
+from ocpp_bridge.audit import Audit
 from ocpp_bridge.config import BridgeConfig
-from ocpp_bridge.curves import TOLERANCE_KW
 from ocpp_bridge.desires import Override
 from ocpp_bridge.dispatch import Dispatcher
-from ocpp_bridge.happenings import public_id
-from ocpp_bridge.holdings import ConnectorKey
 from ocpp_bridge.lines import render
 from ocpp_bridge.memory import Memory
 from ocpp_bridge.outbox import Delivery, Evidence, Outbox, State, Verdict
-from ocpp_bridge.profiles import Place, Slot
+from ocpp_bridge.profiles import Place
 from ocpp_bridge.protocol import OcppProtocol
 from ocpp_bridge.recording import Recording
-from ocpp_bridge.stations import Connector, Depot, Station
+from ocpp_bridge.stations import Depot
 
+log = logging.getLogger(__name__)
+
+HTTP: Final = "http"
 REVOKE_WAIT_S: Final = 10.0
 REVOKE_LOOK_S: Final = 0.05
 
@@ -52,6 +53,7 @@ class Office:
         dispatcher: Dispatcher,
         protocols: Mapping[str, OcppProtocol],
         recording: Recording,
+        audit: Audit,
     ) -> None:
         self._config = config
         self._depot = depot
@@ -61,6 +63,7 @@ class Office:
         self._conductor = dispatcher.conductor
         self._protocols = protocols
         self._recording = recording
+        self._audit = audit
 
     # --- publications ----------------------------------------------------------------------------------------------
 
@@ -80,7 +83,7 @@ class Office:
         verdict = self._outbox.accept(publication, received_at=now)
         self._recording.meters.count(f"publication_{verdict}")
         if verdict is Verdict.STORED:
-            self._memory.audit("publication", f"{plan_id}{' (dry run)' if publication.dry_run else ''}", at=now)
+            self._tell(publication, now)
             if publication.dry_run:
                 self._rehearse(publication, now)
             else:
@@ -110,6 +113,20 @@ class Office:
         as_of, received_at = (format_instant(instant) for instant in times)
         return {"plan_id": plan_id, "as_of": as_of, "received_at": received_at, "connectors": connectors}
 
+    def _tell(self, publication: Publication, now: datetime) -> None:
+        plan_id = publication.plan_id
+        self._audit.write(
+            "publication",
+            at=now,
+            by=HTTP,
+            plan_id=plan_id,
+            as_of=format_instant(publication.as_of),
+            valid_until=format_instant(publication.valid_until),
+            connectors=len(publication.connectors),
+            dry_run=publication.dry_run,
+        )
+        log.info("publication %s: %d connectors", plan_id, len(publication.connectors), extra={"plan_id": plan_id})
+
     def _rehearse(self, publication: Publication, now: datetime) -> None:
         """Write down, for each entry of a dry run, what would be sent."""
         deliveries = []
@@ -119,11 +136,14 @@ class Office:
             wish = desires.wish_of(publication, entry, line.config)
             slot, level = desires.ladder(wish, link.capabilities)[0]
             held = render(line, wish, Place(key[1], slot, level, wish.transaction_id), link.capabilities, as_of=now)
-            protocol = self._protocols.get(f"ocpp{self._depot.stations[key[0]].version}", self._protocols["ocpp1.6"])
-            request = None if held is None else protocol.install(held.profile)
+            request = None if held is None else self._protocol(entry.station_id).install(held.profile)
             detail = f"dry run: would send {json.dumps(request)}"
             deliveries.append(Delivery(*key, State.PENDING, Evidence.NONE, now, detail))
         self._outbox.update(publication.plan_id, deliveries)
+
+    def _protocol(self, station_id: str) -> OcppProtocol:
+        connection = self._dispatcher.connections.get(station_id)
+        return self._protocols["ocpp1.6"] if connection is None else connection.protocol
 
     # --- other changes ---------------------------------------------------------------------------------------------
 
@@ -138,7 +158,9 @@ class Office:
             raise ValueError(f"is past; it is {format_instant(now)} here")
         override = Override(ev_limit_kw, to_utc(valid_until), reason)
         self._memory.set_override(override)
-        self._memory.audit("limit", f"{ev_limit_kw:g} kW until {format_instant(valid_until)}: {reason}", at=now)
+        until = format_instant(valid_until)
+        self._audit.write("limit", at=now, by=HTTP, ev_limit_kw=ev_limit_kw, valid_until=until, reason=reason)
+        log.info("limited to %g kW until %s: %s", ev_limit_kw, until, reason)
         self._conductor.limit(override)
         self._dispatcher.wake()
         for connection in self._dispatcher.connections.values():
@@ -154,7 +176,8 @@ class Office:
         if station_id is not None and station_id not in self._depot.stations:
             raise UnknownStationError(f"{station_id} is no station of this bridge")
         names = sorted(self._depot.stations) if station_id is None else [station_id]
-        self._memory.audit("revoke", ", ".join(names), at=self._recording.clock.now())
+        self._audit.write("revoke", at=self._recording.clock.now(), by=HTTP, station_ids=[*names])
+        log.info("revoked: %s", ", ".join(names))
         for name in names:
             self._memory.set_revoked(name, revoked=True)
             self._conductor.revoke(name)
@@ -179,102 +202,3 @@ class Office:
     def frames(self, after: str | None, limit: int) -> tuple[list[bytes], str]:
         """Return lines of the frame log behind a cursor, and the next cursor."""
         return self._recording.frames.read(after, limit)
-
-    def stations(self) -> list[dict[str, Any]]:
-        """Return every station with its connectors, as they are now."""
-        now = self._recording.clock.now()
-        return [self._station(self._depot.stations[name], now) for name in sorted(self._depot.stations)]
-
-    def _station(self, station: Station, now: datetime) -> dict[str, Any]:
-        connection = self._dispatcher.connections.get(station.station_id)
-        seen = station.last_seen_at if connection is None else connection.last_seen_at
-        connectors = [self._connector(one, station, now) for _, one in sorted(station.connectors.items())]
-        return {
-            "station_id": station.station_id,
-            "connected": station.connected,
-            "version": station.version,
-            "since": _text(station.since),
-            "last_seen_at": _text(seen),
-            "revoked": self._conductor.links[station.station_id].is_revoked,
-            "connectors": connectors,
-        }
-
-    def _connector(self, connector: Connector, station: Station, now: datetime) -> dict[str, Any]:
-        transaction_id = connector.transaction_id
-        line = self._conductor.lines[connector.key]
-        return {
-            "connector_id": connector.config.connector_id,
-            "status": connector.status,
-            "transaction_id": None if transaction_id is None else public_id(station.version or "1.6", transaction_id),
-            "limit_kw": self._accepted_kw(connector.key, now),
-            "power_kw": connector.power_kw,
-            "offered_kw": connector.offered_kw,
-            "may_hold_kw": round(self._conductor.holdings.bound(connector.key).at(now.timestamp()), 3),
-            "evidence": line.evidence,
-        }
-
-    def _accepted_kw(self, key: ConnectorKey, now: datetime) -> float | None:
-        """Return the limit that the station acknowledged and that applies now; None if it never did."""
-        now_s = now.timestamp()
-        for slot in (Slot.TRANSACTION, Slot.DEFAULT, Slot.BASE):
-            held = self._conductor.holdings.newest_accepted(key, slot)
-            if held is not None and held.expires_s > now_s:
-                return round(held.reserved_kw.at(now_s), 3)
-        return None
-
-    def reasons(self) -> list[str]:
-        """Return what is not as it should be."""
-        return list(self._reasons())
-
-    def _reasons(self) -> Iterator[str]:
-        problems = (self._recording.frames.problem, self._recording.events.problem, self._dispatcher.problem)
-        yield from (problem for problem in problems if problem is not None)
-        for name in sorted(self._depot.stations):
-            if not self._depot.stations[name].connected:
-                yield f"{name} is not connected"
-        for key, line in sorted(self._conductor.lines.items()):
-            where = f"{key[0]} connector {key[1]}"
-            if line.base_is_refused:
-                yield f"{where} refused its fallback: {line.last_base_refusal}"
-            if line.last_contradiction is not None:
-                yield f"{where}: {line.last_contradiction}"
-        for name, link in sorted(self._conductor.links.items()):
-            for number, slot in link.stuck:
-                yield f"{name} connector {number} does not clear its {slot} profile, which it accepted: clear it there"
-        yield from self._excesses()
-
-    def _excesses(self) -> Iterator[str]:
-        now = self._recording.clock.now()
-        for scope, limit_kw in self._conductor.limits_at(now).items():
-            together = self._conductor.holdings.total_at(scope, now.timestamp())
-            if together > limit_kw + TOLERANCE_KW:
-                whose = "all connectors" if scope is None else f"the connectors of {scope}"
-                yield f"{whose} may draw {together:.1f} kW together, above the limit of {limit_kw:g} kW"
-
-    def metrics(self) -> str:
-        """Return counters and gauges for Prometheus."""
-        return prometheus.render(self._metrics())
-
-    def _metrics(self) -> Iterator[prometheus.Sample]:
-        meters, now = self._recording.meters, self._recording.clock.now()
-        for direction, count in sorted(meters.frames.items()):
-            yield "depotwise_bridge_frames_total", {"direction": direction}, count
-        for what, count in sorted(meters.events.items()):
-            yield "depotwise_bridge_events_total", {"event": what}, count
-        for state, count in sorted(self._outbox.counts().items()):
-            yield "depotwise_bridge_deliveries", {"state": state}, count
-        yield "depotwise_bridge_frames_lost_total", {}, self._recording.frames.lost
-        yield "depotwise_bridge_stations", {}, len(self._depot.stations)
-        yield "depotwise_bridge_stations_connected", {}, len(self._dispatcher.connections)
-        for scope, limit_kw in self._conductor.limits_at(now).items():
-            labels = {"group": scope or ""}
-            yield "depotwise_bridge_limit_kw", labels, limit_kw
-            yield "depotwise_bridge_may_hold_kw", labels, self._conductor.holdings.total_at(scope, now.timestamp())
-        for connector in self._depot.connectors():
-            labels = {"station": connector.station_id, "connector": str(connector.config.connector_id)}
-            if connector.power_kw is not None:
-                yield "depotwise_bridge_power_kw", labels, connector.power_kw
-
-
-def _text(instant: datetime | None) -> str | None:
-    return None if instant is None else format_instant(instant)

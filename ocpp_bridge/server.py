@@ -16,6 +16,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from ocpp_bridge.channel import Channel
 from ocpp_bridge.config import BridgeConfig, ListenerConfig
 from ocpp_bridge.dispatch import Dispatcher
 from ocpp_bridge.protocol import OcppProtocol
@@ -23,6 +24,7 @@ from ocpp_bridge.recording import Recording
 from ocpp_bridge.security import PasswordGate, parse_basic
 from ocpp_bridge.station import StationConnection
 from ocpp_bridge.stations import Depot, Station
+from ocpp_bridge.upstream.relays import Relays
 from ocpp_bridge.wire import Call, Payload
 
 log = logging.getLogger(__name__)
@@ -52,8 +54,10 @@ class StationServer:
         handlers: Mapping[str, CallHandlers],
         protocols: Mapping[str, OcppProtocol],
         recording: Recording,
+        relays: Relays,
     ) -> None:
         self._config = config
+        self._relays = relays
         self._depot = depot
         self._dispatcher = dispatcher
         self._handlers = handlers
@@ -113,7 +117,7 @@ class StationServer:
     async def _admit(self, listener: ListenerConfig, connection: ServerConnection, request: Request) -> Response | None:
         """Return None to let a station in, or the answer that turns it away."""
         station = self._depot.stations.get(station_name(request.path) or "")
-        if station is None:
+        if station is None or station.config.publisher is not None:
             self._meters.count("refused_unknown")
             return connection.respond(HTTPStatus.NOT_FOUND, "unknown charging station\n")
         if self._open >= self._most:
@@ -140,8 +144,17 @@ class StationServer:
         async with self._checking:
             return await asyncio.to_thread(self._gate.check, station.station_id, given[1], expected)
 
-    def _select(self, _: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-        return next((Subprotocol(name) for name in self._protocols if name in offered), None)
+    def _select(self, connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+        assert connection.request is not None
+        spoken = self._spoken(station_name(connection.request.path))
+        return next((Subprotocol(name) for name in spoken if name in offered), None)
+
+    def _spoken(self, station_id: str | None) -> list[str]:
+        """Return the subprotocols for a station, best first: where it has a back end, what that speaks, too."""
+        station = self._depot.stations.get(station_id or "")
+        upstream = None if station is None else station.config.upstream
+        allowed = None if upstream is None else upstream.subprotocols
+        return [name for name in self._protocols if allowed is None or name in allowed]
 
     # --- serving ---------------------------------------------------------------------------------------------------
 
@@ -149,7 +162,8 @@ class StationServer:
         assert websocket.request is not None
         station = self._depot.stations[station_name(websocket.request.path) or ""]
         if websocket.subprotocol is None:
-            await websocket.close(1002, f"offer Sec-WebSocket-Protocol: {', '.join(self._protocols)}")
+            offer = ", ".join(self._spoken(station.station_id))
+            await websocket.close(1002, f"offer Sec-WebSocket-Protocol: {offer}")
             return
         connection = StationConnection(
             websocket,
@@ -160,13 +174,17 @@ class StationServer:
         )
         self._open += 1
         self._replace(station, connection)
+        self._relays.open(connection, station, shown=websocket.request.headers.get("Authorization"))
         try:
             await connection.run(self._on_call)
         finally:
             self._open -= 1
+            self._relays.close(connection)
             station.last_seen_at = connection.last_seen_at
             if self._dispatcher.disconnected(connection):
                 station.connected = False
+                extra = {"station_id": station.station_id, "connection_id": connection.connection_id}
+                log.info("%s: disconnected", station.station_id, extra=extra)
                 self._recording.events.add(
                     "station_down", at=self._recording.clock.now(), station_id=station.station_id
                 )
@@ -179,15 +197,20 @@ class StationServer:
         station.connection_id = connection.connection_id
         self._dispatcher.connected(connection)
         self._recording.events.add("station_up", at=now, station_id=station.station_id, version=connection.version)
+        extra = {"station_id": station.station_id, "connection_id": connection.connection_id}
+        log.info("%s: connected, OCPP %s", station.station_id, connection.version, extra=extra)
         if older is not None:
-            log.info("%s: a newer connection replaces an older one", station.station_id)
+            log.info("%s: a newer connection replaces an older one", station.station_id, extra=extra)
             task = asyncio.ensure_future(_let_go(older))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def _on_call(self, connection: StationConnection, call: Call) -> Payload:
+    def _on_call(self, connection: StationConnection, call: Call) -> Payload | None:
         station = self._depot.stations[connection.station_id]
         station.last_seen_at = connection.last_seen_at
+        if (relay := self._relays.of(connection)) is not None:
+            relay.take(call)
+            return None
         answer = self._handlers[connection.version].handle(station, call.action, call.payload)
         if call.action == "BootNotification":
             connection.booted.set()
@@ -195,7 +218,7 @@ class StationServer:
         return answer
 
 
-async def _let_go(connection: StationConnection) -> None:
+async def _let_go(connection: Channel) -> None:
     try:
         async with asyncio.timeout(CLOSE_WAIT_S):
             await connection.close(1001, "replaced by a newer connection")

@@ -21,8 +21,10 @@ from core.files import write_text_atomic
 from core.locks import LockTimeoutError, file_lock
 from core.pseudonyms import KEY_VARIABLE, keyed_hash
 from core.settings import secret
+from ocpp_bridge.audit import Audit
 from ocpp_bridge.conductor import Conductor
 from ocpp_bridge.config import BridgeConfig
+from ocpp_bridge.credentials import Credentials
 from ocpp_bridge.dispatch import Dispatcher
 from ocpp_bridge.events import EventLog
 from ocpp_bridge.frame_log import FrameLog
@@ -44,6 +46,16 @@ from ocpp_bridge.server import CallHandlers, StationServer
 from ocpp_bridge.stations import Depot
 from ocpp_bridge.store import Store
 from ocpp_bridge.transactions import Transactions
+from ocpp_bridge.upstream.back_ends import BackEnds
+from ocpp_bridge.upstream.book import UpstreamBook
+from ocpp_bridge.upstream.charging_requests import ChargingRequests
+from ocpp_bridge.upstream.publishers import Publishers, PublishersDesk
+from ocpp_bridge.upstream.queue import UpstreamQueue
+from ocpp_bridge.upstream.relay import RelayDesk
+from ocpp_bridge.upstream.relays import Relays
+from ocpp_bridge.upstream.vdv463_server import Vdv463Server
+from ocpp_bridge.upstream.web import routes
+from ocpp_bridge.view import View
 
 log = logging.getLogger(__name__)
 
@@ -85,13 +97,16 @@ class Bridge:
         self._recording = Recording(
             clock, FrameLog(state_dir / "frames", hash_token), EventLog(state_dir / "events.sqlite"), Meters()
         )
-        depot, memory = Depot(config), Memory(self._store)
+        depot, memory, audit = Depot(config), Memory(self._store), Audit(state_dir)
+        for change in Credentials(self._store).changes(config):
+            audit.write("credentials", at=clock.now(), by="the configuration", change=change)
         self._outbox = outbox = Outbox(self._store)
         held_store = HeldStore(self._store)
         conductor = Conductor(config, last_sequence=held_store.last_sequence())
+        transactions = Transactions(self._store)
         happenings = Happenings(
             depot=depot,
-            transactions=Transactions(self._store),
+            transactions=transactions,
             events=self._recording.events,
             conductor=conductor,
             clock=clock,
@@ -111,6 +126,18 @@ class Bridge:
         self._dispatcher.restore()
         protocols = _protocols()
         handlers = _handlers(happenings, clock, heartbeat_interval_s=config.link.heartbeat_interval_s)
+        desk = RelayDesk(
+            queue=UpstreamQueue(self._store),
+            book=UpstreamBook(self._store),
+            happenings=happenings,
+            audit=audit,
+            recording=self._recording,
+            hash_token=hash_token,
+            link=config.link,
+        )
+        relays = Relays(config, desk=desk, handlers=handlers)
+        publishing = PublishersDesk(depot, self._dispatcher, happenings, self._recording, protocols)
+        self._publishers = Publishers(config, publishing)
         self._stations = StationServer(
             config,
             depot=depot,
@@ -118,6 +145,7 @@ class Bridge:
             handlers=handlers,
             protocols=protocols,
             recording=self._recording,
+            relays=relays,
         )
         self._office = Office(
             config,
@@ -127,7 +155,22 @@ class Bridge:
             dispatcher=self._dispatcher,
             protocols=protocols,
             recording=self._recording,
+            audit=audit,
         )
+        back_ends = BackEnds(relays, self._publishers)
+        self._view = View(config, depot, self._dispatcher, outbox, self._recording, back_ends, audit)
+        requests = ChargingRequests(self._store)
+        self._api = BridgeApi(
+            self._office,
+            self._view,
+            requests,
+            token=secret(config.http.token_env),
+            max_body_bytes=config.http.max_body_bytes,
+        )
+        self.vdv463: Vdv463Server | None = None
+        if config.vdv463 is not None:
+            self.vdv463 = Vdv463Server(config, config.vdv463, view=self._view, requests=requests, book=transactions)
+            back_ends.others.append(self.vdv463)
         self.http_port = 0
 
     @property
@@ -145,10 +188,14 @@ class Bridge:
             self.http_port = listening.getsockname()[1]
             server = _HttpServer(self._uvicorn_config(), ready)
             await self._stations.start()
+            if self.vdv463 is not None:
+                await self.vdv463.start()
             tasks = [
                 asyncio.create_task(self._recording.events.run()),
                 asyncio.create_task(self._dispatcher.run()),
                 asyncio.create_task(self._housekeeping()),
+                asyncio.create_task(self._publishers.run()),
+                *([] if self.vdv463 is None else [asyncio.create_task(self.vdv463.run())]),
                 asyncio.create_task(server.serve(sockets=[listening])),
             ]
             stopping = asyncio.create_task(stop.wait())
@@ -181,11 +228,9 @@ class Bridge:
             await asyncio.sleep(HOUSEKEEPING_S)
 
     def _uvicorn_config(self) -> uvicorn.Config:
-        http = self._config.http
-        api = BridgeApi(self._office, token=secret(http.token_env), max_body_bytes=http.max_body_bytes)
         return uvicorn.Config(
-            api.app(),
-            log_level="warning",
+            self._api.app(routes(self._publishers)),
+            log_config=None,  # its few lines go where ours go
             access_log=False,
             lifespan="off",
             server_header=False,

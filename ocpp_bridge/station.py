@@ -1,7 +1,8 @@
 """One connection of one charging station: frames in and out, calls and their answers. Asyncio wiring only.
 
 One call is in flight at a time, as OCPP-J wants. A call ends with its answer, with its time-out or with the
-connection, whichever comes first; an answer that comes after the time-out is still handed to whoever asked.
+connection, whichever comes first; an answer that comes after the time-out is still handed to whoever asked. The ids of
+our own calls begin with ``dw-``; a call that is passed on for somebody else keeps the id that it came with.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from ocpp_bridge import wire
+from ocpp_bridge.channel import OnLate
 from ocpp_bridge.config import LinkConfig
 from ocpp_bridge.protocol import OcppProtocol, Request
 from ocpp_bridge.recording import Recording
@@ -29,8 +31,9 @@ log = logging.getLogger(__name__)
 
 LATE_KEPT: Final = 50
 MALFORMED_IN_A_ROW_MAX: Final = 1000
-OnCall = Callable[["StationConnection", Call], Payload]
-OnLate = Callable[[Answer], None]
+OWN_ID_PREFIX: Final = "dw-"
+OnCall = Callable[["StationConnection", Call], Payload | None]  # None: somebody replies later
+UNDERSTANDING_ERRORS: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, sqlite3.Error)
 
 
 class CallTimeoutError(TimeoutError):
@@ -62,6 +65,8 @@ class StationConnection:
         self._settings = settings
         self._recording = recording
         self._turn = asyncio.Lock()
+        self._may_call = asyncio.Event()
+        self._may_call.set()
         self._open: tuple[str, asyncio.Future[Answer]] | None = None
         self._sent_at = 0.0
         self._give_up: asyncio.TimerHandle | None = None
@@ -85,9 +90,10 @@ class StationConnection:
             pass
         finally:
             self._fail_open_call(ConnectionLostError(f"{self.station_id} disconnected"))
+            self.release()  # whoever waits to call learns that the connection is gone
 
-    async def call(self, request: Request, *, on_late: OnLate | None = None) -> Answer:
-        """Send a request and wait for its answer.
+    async def call(self, request: Request, *, on_late: OnLate | None = None, message_id: str | None = None) -> Answer:
+        """Send a request and wait for its answer; ``message_id`` is that of a call which is only passed on.
 
         Raises:
             CallTimeoutError: no answer in time (shorter if ``hurry`` is called meanwhile).
@@ -95,7 +101,8 @@ class StationConnection:
         """
         action, payload = request
         async with self._turn:
-            message_id = uuid.uuid4().hex
+            await self._may_call.wait()
+            message_id = self._usable_id(message_id)
             loop = asyncio.get_running_loop()
             future: asyncio.Future[Answer] = loop.create_future()
             self._open, self._sent_at = (message_id, future), time.monotonic()
@@ -125,6 +132,22 @@ class StationConnection:
             self._give_up.cancel()
             self._give_up = loop.call_later(max(0.0, left_s), self._time_out, self._open[0], "a superseded call")
 
+    def hold(self) -> None:
+        """Let calls wait: the station has asked to be admitted, and must hear the answer first."""
+        self._may_call.clear()
+
+    def release(self) -> None:
+        """Let calls go out again."""
+        self._may_call.set()
+
+    async def reply(self, frame: list[Any]) -> None:
+        """Send the answer to a call that was left open, or a message that wants none.
+
+        Raises:
+            ConnectionLostError: the connection has ended.
+        """
+        await self._send(frame)
+
     async def close(self, code: int, reason: str) -> None:
         """End the connection."""
         await self._websocket.close(code, reason)
@@ -149,12 +172,21 @@ class StationConnection:
         elif isinstance(message, Answer):
             self._take_answer(message)
 
+    def _usable_id(self, message_id: str | None) -> str:
+        """Return the id to call with: the given one, unless it could be taken for one of ours or is still awaited."""
+        if message_id is None or message_id.startswith(OWN_ID_PREFIX) or message_id in self._late:
+            return f"{OWN_ID_PREFIX}{uuid.uuid4().hex}"
+        return message_id
+
     async def _answer(self, call: Call, on_call: OnCall) -> None:
         try:
-            frame = wire.result_frame(call.message_id, on_call(self, call))
+            payload = on_call(self, call)
+            if payload is None:
+                return
+            frame = wire.result_frame(call.message_id, payload)
         except CallRefusedError as refusal:
             frame = wire.error_frame(call.message_id, refusal.code, refusal.description)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, sqlite3.Error) as error:
+        except UNDERSTANDING_ERRORS as error:
             # Neither a payload that our handlers did not expect nor a full disk may end a vehicle's connection. The
             # error's text may hold a token, and a flood of them must not fill the log.
             log.warning("%s: %s could not be handled (%s)", self.station_id, call.action[:50], type(error).__name__)

@@ -26,6 +26,8 @@ class Connector:
     power_kw: float | None = None
     offered_kw: float | None = None
     metered_at: datetime | None = None
+    energy_register_kwh: float | None = None
+    soc_pct: float | None = None
 
     @property
     def key(self) -> ConnectorKey:

@@ -37,7 +37,30 @@ create table if not exists station_memory (
 create table if not exists limit_override (
     id integer primary key check (id = 1), ev_limit_kw real not null, valid_until text not null, reason text
 ) strict;
-create table if not exists audit (at text not null, what text not null, detail text not null) strict;
+create table if not exists upstream_message (
+    position integer primary key autoincrement, station_id text not null, message_id text not null,
+    action text not null, payload text not null, replaces text, is_first integer not null default 0,
+    local_id integer, attempts integer not null default 0, refusal text
+) strict;
+create index if not exists upstream_waiting on upstream_message (station_id) where refusal is null;
+create table if not exists upstream_transaction (
+    station_id text not null, local_id integer not null, upstream_id integer not null,
+    primary key (station_id, local_id)
+) strict, without rowid;
+create table if not exists upstream_token (
+    station_id text not null, token text not null, accepted integer not null, expires_at text,
+    primary key (station_id, token)
+) strict, without rowid;
+create table if not exists upstream_profile (
+    station_id text not null, profile_id integer not null, connector_id integer not null, purpose text not null,
+    stack_level integer not null, primary key (station_id, profile_id)
+) strict, without rowid;
+create table if not exists charging_request (
+    cursor integer primary key autoincrement, received_at text not null, presystem_id text not null,
+    charging_request_id text not null, body text not null, is_withdrawn integer not null default 0
+) strict;
+create index if not exists request_versions on charging_request (presystem_id, charging_request_id, cursor);
+create table if not exists credential (name text primary key, fingerprint text not null) strict, without rowid;
 """
 
 

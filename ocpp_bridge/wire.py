@@ -14,6 +14,7 @@ from ocpp.messages import MessageType, get_validator
 
 Payload = dict[str, Any]
 
+OCPP_VERSIONS: Final = frozenset({"1.6", "2.0.1", "2.1"})
 CALL: Final = 2
 CALL_RESULT: Final = 3
 CALL_ERROR: Final = 4
@@ -50,12 +51,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The other side's answer to one of our calls: a payload, or an error code."""
+    """The other side's answer to one of our calls: a payload, or an error code. ``frame`` is it as it came."""
 
     message_id: str
     payload: Payload = field(default_factory=dict)
     error_code: str | None = None
     error_description: str = ""
+    frame: list[Any] = field(default_factory=list, compare=False)
 
     @property
     def status(self) -> str:
@@ -91,9 +93,9 @@ def _meaning(frame: list[Any]) -> Call | Answer | None:
         return Call(message_id, frame[2], frame[3], wants_answer=kind == CALL)
     if kind == CALL_RESULT:
         # A payload that is no object is still an answer: of a station that cannot say what it means.
-        return Answer(message_id, frame[2] if isinstance(frame[2], dict) else {})
+        return Answer(message_id, frame[2] if isinstance(frame[2], dict) else {}, frame=frame)
     if kind == CALL_ERROR:
-        return Answer(message_id, {}, str(frame[2]), str(frame[3]) if len(frame) > 3 else "")
+        return Answer(message_id, {}, str(frame[2]), str(frame[3]) if len(frame) > 3 else "", frame=frame)
     if kind == CALL_RESULT_ERROR:
         return None
     raise MalformedFrameError(f"unknown message type {kind}", message_id)
@@ -120,10 +122,12 @@ def dump(frame: list[Any]) -> str:
 
 
 def schema_error(version: str, action: str, payload: Payload, *, is_answer: bool = False) -> str | None:
-    """Return what the version's JSON schema has against a payload, or None.
+    """Return what the version's JSON schema has against a payload, or None; there is none for what is not OCPP.
 
     1.6 demands multiples of 0.1, which binary fractions only are when both sides are read as decimals.
     """
+    if version not in OCPP_VERSIONS:
+        return None
     kind = MessageType.CallResult if is_answer else MessageType.Call
     exact = version == "1.6"
     parse_float = decimal.Decimal if exact else float

@@ -28,6 +28,8 @@ class _Entry:
     wanted_kw: FloatArray
     departure_slot: int
     vehicle_id: str | None
+    required_soc_pct: float | None = None
+    predicted_soc_pct: float | None = None
 
 
 def to_publication(
@@ -71,7 +73,7 @@ def to_publication(
             for group in site.groups
         ],
         connectors=[
-            _connector_plan(entry, _periods(starts, power), phases.get(entry.vehicle_id or ""))
+            _connector_plan(entry, starts, power, phases.get(entry.vehicle_id or ""))
             for entry, power in zip(entries, powers, strict=True)
         ],
     )
@@ -99,7 +101,8 @@ def _entries(plan: Plan, problem: Problem, site: SiteState) -> list[_Entry]:
         if plan.shortfall_kwh[row] > SHORT_KWH:
             # Whoever is not ready and stays longer than planned goes on at the fallback.
             wanted[departure:] = connector.fallback_kw
-        entries.append(_Entry(connector, wanted, departure, fleet.vehicle_ids[row]))
+        required, predicted = float(fleet.required_soc_pct[row]), float(plan.end_soc_pct[row])
+        entries.append(_Entry(connector, wanted, departure, fleet.vehicle_ids[row], required, predicted))
     return entries
 
 
@@ -164,8 +167,11 @@ def _periods(starts: Sequence[datetime], values: FloatArray) -> list[LimitPeriod
     return [LimitPeriod(start_at=starts[slot], limit_kw=float(values[slot])) for slot in changes]
 
 
-def _connector_plan(entry: _Entry, periods: list[LimitPeriod], phases: Literal[1, 3] | None) -> ConnectorPlan:
+def _connector_plan(
+    entry: _Entry, starts: Sequence[datetime], power_kw: FloatArray, phases: Literal[1, 3] | None
+) -> ConnectorPlan:
     connector = entry.connector
+    leaves = entry.vehicle_id is not None and entry.departure_slot < len(starts)
     return ConnectorPlan(
         station_id=connector.station_id,
         connector_id=connector.connector_id,
@@ -179,5 +185,12 @@ def _connector_plan(entry: _Entry, periods: list[LimitPeriod], phases: Literal[1
         fallback_kw=connector.fallback_kw,
         transaction_id=connector.transaction_id,
         vehicle_id=entry.vehicle_id,
-        periods=periods,
+        requested_departure_at=starts[entry.departure_slot] if leaves else None,
+        min_target_soc_pct=_percent(entry.required_soc_pct),
+        predicted_departure_soc_pct=_percent(entry.predicted_soc_pct),
+        periods=_periods(starts, power_kw),
     )
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else round(min(100.0, max(0.0, value)), 1)

@@ -12,8 +12,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from core.time_grid import to_utc
 
-SourceKind = Literal["rfms_v4", "geotab", "ocpp_bridge", "ocpp_files", "day_ahead", "weather", "site_load"]
-HTTP_KINDS = frozenset({"rfms_v4", "geotab", "ocpp_bridge"})
+SourceKind = Literal["rfms_v4", "geotab", "ocpp_bridge", "ocpp_files", "vdv463", "day_ahead", "weather", "site_load"]
+HTTP_KINDS = frozenset({"rfms_v4", "geotab", "ocpp_bridge", "vdv463"})
 FILE_KINDS = frozenset({"ocpp_files"})
 
 
@@ -177,6 +177,8 @@ class Source(Entry):
             raise ValueError("url and path are both given or both missing; give url for an HTTP source, path for files")
         if self.kind in HTTP_KINDS and self.url is None:
             raise ValueError(f"a source of kind {self.kind} has no url; give its base URL")
+        if self.kind == "vdv463" and self.site_id is None:
+            raise ValueError("a source of kind vdv463 has no site_id; name the depot that its requests are for")
         if self.kind in FILE_KINDS and self.path is None:
             raise ValueError(
                 f"a source of kind {self.kind} has no path; give a file or folder, relative to the configuration"
@@ -186,7 +188,7 @@ class Source(Entry):
     @model_validator(mode="after")
     def _credentials_fit(self) -> "Source":
         given = self.credentials
-        if self.kind in ("rfms_v4", "ocpp_bridge") and given.token_env is None:
+        if self.kind in ("rfms_v4", "ocpp_bridge", "vdv463") and given.token_env is None:
             raise ValueError(
                 f"a source of kind {self.kind} has no token; give credentials: {{token_env: NAME_OF_A_VARIABLE}}"
             )

@@ -42,7 +42,7 @@ SOURCES = """\
 # Secrets are never written here; *_env names the environment variable that holds one.
 sources:
   - source_id: rfms-heavy
-    kind: rfms_v4                    # rfms_v4 | geotab | ocpp_bridge | ocpp_files | day_ahead | weather | site_load
+    kind: rfms_v4         # rfms_v4 | geotab | ocpp_bridge | ocpp_files | vdv463 | day_ahead | weather | site_load
     url: http://127.0.0.1:9401/rfms
     credentials: {token_env: DEPOTWISE_RFMS_TOKEN}
     start_at: 2026-01-12T00:00:00Z   # the first poll goes back to here; without it, to the day before

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -10,6 +10,22 @@ from rich.table import Table
 from orchestration.cli.output import console, friendly, say_json
 
 app = typer.Typer(help="The OCPP bridge: publications in, charging profiles out.", invoke_without_command=True)
+LogFormat = Literal["text", "json"]
+STATUS_COLUMNS = (
+    "station",
+    "connected",
+    "last seen",
+    "version",
+    "back end",
+    "connector",
+    "status",
+    "transaction",
+    "plan",
+    "evidence",
+    "limit kW",
+    "power kW",
+    "may hold kW",
+)
 CONFIG = typer.Option("--config", exists=True, dir_okay=False, help="bridge.yaml of the site.")
 
 
@@ -17,6 +33,8 @@ CONFIG = typer.Option("--config", exists=True, dir_okay=False, help="bridge.yaml
 def serve(
     context: typer.Context,
     config: Annotated[Path | None, CONFIG] = None,
+    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+    log_format: Annotated[LogFormat, typer.Option(help="Lines for people, or one JSON object a line.")] = "text",
 ) -> None:
     """Run the bridge until it is stopped. It prints `bridge ready` when chargers can connect."""
     if context.invoked_subcommand is not None:
@@ -24,7 +42,10 @@ def serve(
     if config is None:
         raise typer.BadParameter("name the site's configuration: depotwise bridge --config bridge.yaml")
     from ocpp_bridge.command import run
+    from ocpp_bridge.logs import set_up
 
+    with friendly(ValueError):
+        set_up(log_level.upper(), log_format)
     raise typer.Exit(run(config))
 
 
@@ -33,7 +54,7 @@ def status(
     config: Annotated[Path, CONFIG],
     json: Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")] = False,
 ) -> None:
-    """Show stations, versions, limits against power, and how the bridge is."""
+    """Show the plan, power against limits, stations with versions and evidence, and what is wrong."""
     from ocpp_bridge.command import BridgeUnreachableError
     from ocpp_bridge.command import status as ask
 
@@ -42,21 +63,52 @@ def status(
     if json:
         say_json({"schema": "depotwise.bridge_status/1", **found})
         return
-    health = found["health"]
+    health, site = found["health"], found["site"]
     console.print(f"{health['status']}{': ' + '; '.join(health['reasons']) if health['reasons'] else ''}", markup=False)
-    table = Table(
-        "station", "connected", "version", "connector", "status", "limit kW", "power kW", "may hold kW", box=None
-    )
+    console.print(_site_line(site), markup=False)
+    table = Table(*STATUS_COLUMNS, box=None)
     for station in found["stations"]:
         for connector in station["connectors"]:
-            row = (
-                station["station_id"],
-                "yes" if station["connected"] else "no",
-                station["version"],
-                *(connector[key] for key in ("connector_id", "status", "limit_kw", "power_kw", "may_hold_kw")),
-            )
-            table.add_row(*("" if value is None else str(value) for value in row))
+            style = "red" if connector["above_limit"] else None
+            table.add_row(*_status_row(station, connector, site["at"]), style=style)
     console.print(table)
+
+
+def _site_line(site: dict[str, Any]) -> str:
+    plan = "no plan in force"
+    if site["plan_id"] is not None:
+        plan = f"plan {site['plan_id']} of {site['as_of']} until {site['valid_until']}"
+    power = "unknown" if site["power_kw"] is None else f"{site['power_kw']:g} kW"
+    line = f"{site['site_id']}: {plan}; power {power}, may draw {site['may_hold_kw']:g} of {site['limit_kw']:g} kW"
+    override = site["override"]
+    if override is not None:
+        line += f"; limited to {override['ev_limit_kw']:g} kW until {override['valid_until']} ({override['reason']})"
+    return line
+
+
+def _status_row(station: dict[str, Any], connector: dict[str, Any], at: str) -> list[str]:
+    upstream = station["upstream"]
+    back_end = station["publisher"]
+    if upstream is not None:
+        back_end = "proxy" if upstream["connected"] else f"proxy, away ({upstream['waiting']} wait)"
+    cells = (
+        station["station_id"],
+        "yes" if station["connected"] else "no",
+        _age(station["last_seen_at"], at),
+        station["version"],
+        back_end,
+        *(connector[name] for name in ("connector_id", "status", "transaction_id", "plan_state", "evidence")),
+        *(connector[name] for name in ("limit_kw", "power_kw", "may_hold_kw")),
+    )
+    return ["" if cell is None else str(cell) for cell in cells]
+
+
+def _age(instant: str | None, at: str) -> str | None:
+    if instant is None:
+        return None
+    from core.time_grid import parse_instant
+
+    return f"{max(0, round((parse_instant(at) - parse_instant(instant)).total_seconds()))} s ago"
 
 
 @app.command()

@@ -54,8 +54,13 @@ class ProfileBook:
         self.profiles.append((connector_id, profile))
         return "Accepted"
 
-    def clear(self, profile_id):
-        kept = [(where, one) for where, one in self.profiles if one["chargingProfileId"] != profile_id]
+    def clear(self, profile_id=None, purpose=None):
+        kept = [
+            (where, one)
+            for where, one in self.profiles
+            if profile_id not in (None, one["chargingProfileId"])
+            or purpose not in (None, one["chargingProfilePurpose"])
+        ]
         found = len(kept) < len(self.profiles)
         self.profiles = kept
         return "Accepted" if found else "Unknown"
@@ -269,7 +274,7 @@ class ChargePoint:
             connector_id, profile = payload["connectorId"], payload["csChargingProfiles"]
             return {"status": self.book.install(connector_id, profile, self.running.get(connector_id))}
         if action == "ClearChargingProfile":
-            return {"status": self.book.clear(payload["id"])}
+            return {"status": self.book.clear(payload.get("id"), payload.get("chargingProfilePurpose"))}
         if action == "GetCompositeSchedule" and self.reads_back:
             return self._composite(payload)
         return None

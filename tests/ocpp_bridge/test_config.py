@@ -97,3 +97,52 @@ def test_no_file_and_no_yaml_are_refused(tmp_path):
     (tmp_path / "bad.yaml").write_text("a: [", encoding="utf-8")
     with pytest.raises(ConfigError):
         load_config(tmp_path / "bad.yaml")
+
+
+def test_back_ends_are_checked_with_every_mistake_at_once(kit, tmp_path, monkeypatch):
+    config = kit.config_dict(tmp_path / "state", stations=("A", "B", "C", "D"))
+    config["stations"][0]["upstream"] = "http://csms.example/ocpp"
+    config["stations"][1]["upstream"] = {"url": "wss://user:secret@csms.example/ocpp", "cert": "x.pem"}
+    config["stations"][2] |= {"upstream": "ws://csms.example/ocpp", "publisher": "cpo"}
+    config["publishers"] = [{"name": "cpo", "kind": "smoke signals"}]
+    file = tmp_path / "bridge.yaml"
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    with pytest.raises(ConfigError) as found:
+        load_config(file)
+    for words in (
+        "stations.0.upstream: Value error, url must be ws://host/… or wss://host/…",
+        "url must hold no password",
+        "cert and key belong together",
+        "not both",
+        "publishers.0",
+    ):
+        assert words in str(found.value)
+    assert "secret@" not in str(found.value)
+
+
+def test_publishers_need_names_addresses_and_evses(kit, tmp_path):
+    config = kit.config_dict(tmp_path / "state", stations=("A", "B"))
+    parties = {"country_code": "DE", "party_id": "DWF", "to_country_code": "DE", "to_party_id": "CPO"}
+    tokens = {"token_env": "NOT_SET_A", "peer_token_env": "NOT_SET_B"}
+    ocpi = {"name": "cpo", "kind": "ocpi", "url": "https://cpo.example/chargingprofiles", **parties, **tokens}
+    config["publishers"] = [ocpi, ocpi]
+    config["stations"][0]["publisher"] = "cpo"
+    config["stations"][1]["publisher"] = "nobody"
+    file = tmp_path / "bridge.yaml"
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    with pytest.raises(ConfigError) as found:
+        load_config(file)
+    for words in ("publisher name given twice", "unknown publisher nobody", "needs its evse_uid", "http.callback_url"):
+        assert words in str(found.value)
+    config["publishers"] = [ocpi]
+    config["http"]["callback_url"] = "http://bridge.example:9311"
+    config["stations"][0]["connectors"][0]["evse_uid"] = "E1"
+    config["stations"][1]["publisher"] = None
+    config["stations"][1]["upstream"] = {"url": "wss://csms.example", "password_env": "NOT_SET_C", "ca": "missing.pem"}
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
+    assert list(load_config(file).missing()) == [
+        "B: upstream: set the environment variable NOT_SET_C",
+        "B: upstream: missing.pem is no file",
+        "publisher cpo: set the environment variable NOT_SET_A",
+        "publisher cpo: set the environment variable NOT_SET_B",
+    ]

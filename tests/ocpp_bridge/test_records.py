@@ -204,12 +204,12 @@ def test_what_did_not_commit_is_not_there(kit, tmp_path):
 
     def fail():
         with store.writing(durably=True) as db:
-            db.execute("insert into audit values ('a', 'b', 'c')")
+            db.execute("insert into credential values ('a', 'b')")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    assert store.connection.execute("select count(*) from audit").fetchone()[0] == 0
+    assert store.connection.execute("select count(*) from credential").fetchone()[0] == 0
 
 
 # --- transactions -------------------------------------------------------------------------------------------------

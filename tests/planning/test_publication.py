@@ -135,6 +135,16 @@ def test_a_publication_stays_under_every_limit_at_every_instant(
             assert isclose(period.limit_kw * 10, round(period.limit_kw * 10), abs_tol=1e-6)
 
 
+def test_a_vehicle_s_entry_says_what_is_expected_of_it_and_a_guest_s_nothing() -> None:
+    site = site_of(connectors(2, {0, 1}), np.full(SLOTS, 80.0))
+    entry, guest = publish(site, [request_of(0, hours=8.0)]).connectors
+    assert entry.requested_departure_at == START + timedelta(hours=8)
+    assert entry.min_target_soc_pct == 85
+    assert entry.predicted_departure_soc_pct is not None
+    assert 85 <= entry.predicted_departure_soc_pct <= 100
+    assert (guest.requested_departure_at, guest.min_target_soc_pct, guest.predicted_departure_soc_pct) == (None,) * 3
+
+
 def test_rounding_down_does_not_cost_readiness() -> None:
     site = site_of(connectors(3, {0, 1, 2}), np.full(SLOTS, 34.0))
     requests = [request_of(row, soc_pct=41.3 + row) for row in range(3)]

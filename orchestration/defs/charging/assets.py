@@ -8,7 +8,7 @@ from orchestration.steps.ingest import match_transactions
 
 LOGGED = ("charging_transaction", "meter_value", "connector_status")
 
-charging = ingest_assets(group="charging", kinds=("ocpp_bridge", "ocpp_files"), entities=LOGGED)
+charging = ingest_assets(group="charging", kinds=("ocpp_bridge", "ocpp_files", "vdv463"), entities=LOGGED)
 
 MATCH_DEPS = tuple(raw_key(name) for name in ("charging_transaction", "vehicle_snapshot", "trip", "assignment"))
 
