@@ -51,11 +51,11 @@ def _fit_scope(
     for key in members:
         total.replace(None, curves[key])
     left = minus(available, total.curve())
-    edges = sorted(
-        {edge for curve in (left, *(demands[key].fallback_kw for key in members)) for edge in curve.edges(now_s)}
-    )
-    if all(left.at(edge) >= -TOLERANCE_KW for edge in edges):
+    if all(left.at(edge) >= -TOLERANCE_KW for edge in left.edges(now_s)):
         return
+    # Where one connector takes over from another what is left does not change, so each one's own edges count.
+    parts = [left, *(curves[key] for key in members), *(demands[key].fallback_kw for key in members)]
+    edges = sorted({edge for curve in parts for edge in curve.edges(now_s)})
     columns = [[curves[key].at(edge) for key in members] for edge in edges]
     for k, edge in enumerate(edges):
         if left.at(edge) < -TOLERANCE_KW:

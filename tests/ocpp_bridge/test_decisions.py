@@ -88,6 +88,32 @@ def test_shares_are_within_what_is_available_and_what_was_wanted(wanted, availab
         assert -1e-9 <= shares[key].at(NOW_S) <= demand.wanted_kw.at(NOW_S) + 1e-9
 
 
+wanted_curves = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 20)), min_size=1, max_size=6).map(
+    lambda pairs: steps([(-math.inf, 0.0), *sorted({NOW_S + start: float(kw) for start, kw in pairs}.items())])
+)
+
+
+@given(st.lists(wanted_curves, min_size=1, max_size=4), wanted_curves)
+def test_what_fits_is_given_at_every_instant(wanted, available):
+    """Also where connectors take over from each other, so that what is left of the limit does not change."""
+    by_key = {("CP", k): Demand(curve, constant(0.0), 0.0, (None,)) for k, curve in enumerate(wanted)}
+    shares = share_out(by_key, {None: available}, now_s=NOW_S)
+    for at in (NOW_S + k / 2 for k in range(20)):
+        asked = [curve.at(at) for curve in wanted]
+        given_kw = [shares[key].at(at) for key in by_key]
+        if sum(asked) <= available.at(at):
+            assert given_kw == pytest.approx(asked)
+        assert sum(given_kw) <= max(available.at(at), 0.0) + 1e-5
+
+
+def test_a_connector_that_takes_over_from_another_is_given_its_part() -> None:
+    first = steps([(-math.inf, 10.0), (NOW_S + 900, 0.0)])
+    second = steps([(-math.inf, 0.0), (NOW_S + 900, 10.0), (NOW_S + 1800, 40.0)])
+    by_key = {("CP", k): Demand(curve, constant(0.0), 4.0, (None,)) for k, curve in enumerate((first, second))}
+    shares = share_out(by_key, {None: constant(20.0)}, now_s=NOW_S)
+    assert [shares["CP", 1].at(NOW_S + second_s) for second_s in (0, 900, 1800)] == pytest.approx([0.0, 10.0, 20.0])
+
+
 def shrunk(value, fallback, count, available):
     demand = Demand(constant(value), constant(fallback), 4.14, (None,))
     return shrink([Want(value, demand, NOW_S)] * count, available)
