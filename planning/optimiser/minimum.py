@@ -31,10 +31,11 @@ EPSILON_KW = 1e-6
 Judged = tuple[float, Relaxation]
 
 
-def repair(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxation:
+def repair(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorough: bool = True) -> Relaxation:
     """Return powers that are zero or at least the minimum, close to the relaxation's cost.
 
-    A target that the rule puts out of reach is replaced by the best one within it.
+    A target that the rule puts out of reach is replaced by the best one within it. For a few vehicles a ``thorough``
+    repair searches for seconds.
     """
     usable = np.where(scope.ceiling_kw >= problem.fleet.min_power_kw[:, None] - EPSILON_KW, scope.ceiling_kw, 0.0)
     scope = scope.narrowed(usable, None)
@@ -45,7 +46,7 @@ def repair(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxation:
         others = loads - _loads(problem, scope.group[rows], power[rows])
         inside = Scope(scope.ceiling_kw[rows], scope.group[rows])
         part = replace(relaxed, power_kw=power[rows])
-        relaxed = _repair_chunk(_beside(problem.with_fleet(rows), others), inside, part)
+        relaxed = _repair_chunk(_beside(problem.with_fleet(rows), others), inside, part, thorough=thorough)
         power[rows] = relaxed.power_kw
         loads = others + _loads(problem, scope.group[rows], power[rows])
     return replace(relaxed, power_kw=power)
@@ -75,7 +76,7 @@ def _beside(problem: Problem, others_kw: FloatArray) -> Problem:
     )
 
 
-def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxation:
+def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorough: bool) -> Relaxation:
     """Return the cheapest result of the thresholds, or the first that is as good as the relaxed powers."""
     target = measure(problem, relaxed.power_kw, relaxed.battery_kw).cost
     best: Judged | None = None
@@ -89,7 +90,7 @@ def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxa
             break
     assert best is not None
     is_good = best[0] - target.total <= GOOD_ENOUGH * abs(target.total)
-    return (best if is_good else _searched(problem, scope, best))[1]
+    return (_searched(problem, scope, best) if thorough and not is_good else best)[1]
 
 
 def _searched(problem: Problem, scope: Scope, best: Judged) -> Judged:
