@@ -20,10 +20,12 @@ from planning.optimiser.minimum import repair
 from planning.optimiser.relaxation import relax
 from planning.optimiser.result import Relaxation
 from planning.optimiser.scope import assigned_scope, curve_of, free_scope
+from planning.optimiser.smoothing import pattern_scope, smooth
 from planning.remedies import find_remedies
 from planning.taper import settle
 
 POWER_DECIMALS = 5
+SMOOTHED_UP_TO = 150  # vehicles; beyond, nobody reads the plan, and speed matters more
 REMEDIES_UP_TO = 150  # vehicles; each remedy is tried by planning anew
 
 
@@ -52,8 +54,13 @@ def solve(problem: Problem, *, as_of: datetime | None = None, with_remedies: boo
     if problem.connectors is not None:
         assignment, relaxed = hand_out(problem, bound)
         scope = assigned_scope(problem, assignment)
+    is_small = problem.fleet.size <= SMOOTHED_UP_TO
+    if is_small:
+        relaxed = smooth(problem, scope, relaxed)
     if problem.enforce_min_power:
         relaxed = repair(problem, scope, relaxed)
+        if is_small:
+            relaxed = smooth(problem, pattern_scope(problem, scope, relaxed.power_kw), relaxed)
     report = SolverReport(relaxed.name, perf_counter() - begin, bound.lower_bound, relaxed.status)
     plan = plan_of(problem, powers_of(problem, relaxed), assignment, report, as_of=as_of)
     plan = replace(plan, reasons=explain(problem, plan, scope))

@@ -5,7 +5,6 @@ others' load standing still meanwhile, so that the time grows with the fleet and
 spoils, the next ones mend. A few hundred vehicles have so many ways to share a load that next to nothing is lost.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from planning.feasibility import measure
 from planning.model import BoolArray, Fleet, FloatArray, IntArray, Problem
 from planning.optimiser.monolith import search_switched, solve_monolith
+from planning.optimiser.parts import beside, dealt, loads_of
 from planning.optimiser.program import SolverError
 from planning.optimiser.result import Relaxation
 from planning.optimiser.scope import Scope, curve_of
@@ -41,39 +41,15 @@ def repair(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorough: boo
     scope = scope.narrowed(usable, None)
     problem = replace(problem, fleet=_with_reachable_targets(problem, scope))
     power = relaxed.power_kw.copy()
-    loads = _loads(problem, scope.group, power)
-    for rows in _chunks(problem.fleet.size):
-        others = loads - _loads(problem, scope.group[rows], power[rows])
+    loads = loads_of(problem, scope.group, power)
+    for rows in dealt(problem.fleet.size, CHUNK):
+        others = loads - loads_of(problem, scope.group[rows], power[rows])
         inside = Scope(scope.ceiling_kw[rows], scope.group[rows])
         part = replace(relaxed, power_kw=power[rows])
-        relaxed = _repair_chunk(_beside(problem.with_fleet(rows), others), inside, part, thorough=thorough)
+        relaxed = _repair_chunk(beside(problem.with_fleet(rows), others), inside, part, thorough=thorough)
         power[rows] = relaxed.power_kw
-        loads = others + _loads(problem, scope.group[rows], power[rows])
+        loads = others + loads_of(problem, scope.group[rows], power[rows])
     return replace(relaxed, power_kw=power)
-
-
-def _chunks(size: int) -> Iterator[IntArray]:
-    """Return rows dealt out like cards, so that every chunk is a fleet in small."""
-    count = max(1, round(size / CHUNK))
-    return (np.arange(first, size, count) for first in range(count))
-
-
-def _loads(problem: Problem, group: IntArray, power_kw: FloatArray) -> FloatArray:
-    """Return the load of some vehicles on the site and on each group, [1 + groups, T]."""
-    of_groups = [power_kw[group == row].sum(axis=0) for row in range(len(problem.groups))]
-    return np.array([power_kw.sum(axis=0), *of_groups])
-
-
-def _beside(problem: Problem, others_kw: FloatArray) -> Problem:
-    """Return the problem of some vehicles, to which the others' loads are load of the site and of its groups."""
-    return replace(
-        problem,
-        base_load_kw=problem.base_load_kw + others_kw[0],
-        groups=tuple(
-            replace(group, limit_kw=np.maximum(group.limit_kw - others_kw[1 + row], 0.0))
-            for row, group in enumerate(problem.groups)
-        ),
-    )
 
 
 def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorough: bool) -> Relaxation:
