@@ -26,6 +26,7 @@ from planning.model import (
     Plan,
     Problem,
     Reason,
+    Remedy,
 )
 
 PROBLEM_SCHEMA = "depotwise.planning_problem/1"
@@ -283,6 +284,7 @@ def plan_record(plan: Plan, problem_sha256: str) -> dict[str, Any]:
             "status": plan.solver.status,
         },
         "warnings": list(plan.warnings),
+        "remedies": [_remedy_record(remedy) for remedy in plan.remedies],
     }
 
 
@@ -329,3 +331,18 @@ def _reason_record(reason: Reason) -> dict[str, Any]:
         "slots": list(reason.slots),
         "text": reason.text,
     }
+
+
+def _remedy_record(remedy: Remedy) -> dict[str, Any]:
+    changes = [
+        {
+            "kind": change.kind,
+            "vehicle_id": change.vehicle_id,
+            "with_vehicle_id": change.with_vehicle_id,
+            "value": change.value,
+            "unit": change.unit,
+            "slots": list(change.slots),
+        }
+        for change in remedy.changes
+    ]
+    return {"changes": changes, "shortfall_kwh": remedy.shortfall_kwh, "points": remedy.points}

@@ -4,9 +4,10 @@ Limits that vehicles share come first, then the connector, then the vehicle and 
 is named only where what it takes away is more than rounding. All is computed from the plan's powers, whoever made them.
 """
 
+from datetime import timedelta
+
 import numpy as np
 
-from core.time_grid import slot_starts
 from planning.feasibility import measure
 from planning.model import NO_CONNECTOR, SHORT_KWH, BoolArray, FloatArray, IntArray, Plan, Problem, Reason
 from planning.optimiser.scope import Scope
@@ -77,11 +78,12 @@ def _limit_reasons(
     needed = np.where(blocked[places], own_kw[places, None], 0.0).sum(axis=0)
     together = _up(float(needed.max()))
     slots = tuple(np.flatnonzero(blocked.any(axis=0)).tolist())
+    outranks = _outranked(short, blocked)
     reasons = {}
     for place in places.tolist():
         clock = _clock(short.whole, np.flatnonzero(blocked[place]))
         text = f"{what} binds {clock}; {own_kw[place]:.1f} kW more for this vehicle would do"
-        outranked = _outranked(short, place, blocked[place])
+        outranked = float(outranks[place])
         if not short.part.fleet.is_dispatchable[place]:
             reasons[place] = _reason(short, place, "not_dispatchable", (1.0, "rank"), f"planned last; {text}", slots)
         elif outranked > 0:
@@ -104,13 +106,13 @@ def _extra_power(short: ShortVehicles, blocked: BoolArray, in_scope_kwh: FloatAr
     return short.least_that(short.ceiling_kw.max(axis=1), is_enough)
 
 
-def _outranked(short: ShortVehicles, place: int, blocked: BoolArray) -> float:
-    """Return by how much a vehicle that charges while this one waits outranks it; 0 if none does."""
-    drawing = (short.plan.power_kw[:, blocked] > HEADROOM_KW).any(axis=1)
-    above = short.whole.fleet.priority[drawing] - short.part.fleet.priority[place]
-    most = float(above.max(initial=0.0))
+def _outranked(short: ShortVehicles, blocked: BoolArray) -> FloatArray:
+    """Return by how much those that charge while a vehicle waits [n, T] outrank it at most; 0 if none does, [n]."""
+    drawing = short.plan.power_kw > HEADROOM_KW
+    highest = np.where(drawing, short.whole.fleet.priority[:, None], 0.0).max(axis=0, initial=0.0)
+    above = np.where(blocked, highest, 0.0).max(axis=1, initial=0.0) - short.part.fleet.priority
     # A little more than equal, so that the tie is won.
-    return most * 1.01 if most > 0 else 0.0
+    return np.where(above > 0, above * 1.01, 0.0)
 
 
 def _by_connector(short: ShortVehicles, in_scope_kwh: FloatArray, alone_kwh: FloatArray) -> dict[int, Reason]:
@@ -197,7 +199,8 @@ def _reason(
     slots: tuple[int, ...] | None = None,
 ) -> Reason:
     value, unit = amount
-    stay = np.flatnonzero(short.part.present()[place]).tolist() if slots is None else slots
+    fleet, end = short.part.fleet, short.part.slots
+    stay = range(int(fleet.arrival_slot[place]), int(min(fleet.departure_slot[place], end))) if slots is None else slots
     return Reason(code, round(value, 4), unit, tuple(stay), f"{short.missing_kwh[place]:.1f} kWh short: {text}")
 
 
@@ -207,5 +210,6 @@ def _up(value: float) -> float:
 
 
 def _clock(problem: Problem, slots: IntArray) -> str:
-    starts = slot_starts(problem.start_at, problem.slots + 1, slot_minutes=problem.slot_minutes)
-    return f"between {starts[slots[0]]:%H:%M} and {starts[slots[-1] + 1]:%H:%M} UTC"
+    slot = timedelta(minutes=problem.slot_minutes)
+    begin, end = problem.start_at + int(slots[0]) * slot, problem.start_at + (int(slots[-1]) + 1) * slot
+    return f"between {begin:%H:%M} and {end:%H:%M} UTC"

@@ -191,6 +191,30 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """Something that people can decide: ``leave_later`` (min), ``more_power`` (kW in ``slots``), ``swap_duties``.
+
+    In a swap each vehicle takes over the other's departure and the energy that its duty must begin with.
+    """
+
+    kind: str
+    vehicle_id: str | None
+    with_vehicle_id: str | None
+    value: float
+    unit: str
+    slots: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """Changes that together leave only so much short; ``points`` is the trouble that they are, the less the better."""
+
+    changes: tuple[Change, ...]
+    shortfall_kwh: float
+    points: float
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """Cost of a plan in the problem's currency; the whole site's, vehicles or not."""
 
@@ -231,6 +255,7 @@ class Plan:
     solver: SolverReport
     reasons: tuple[Reason | None, ...] = ()
     warnings: tuple[str, ...] = field(default=())
+    remedies: tuple[Remedy, ...] = ()
 
     @property
     def is_ready(self) -> BoolArray:

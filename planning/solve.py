@@ -20,9 +20,13 @@ from planning.optimiser.minimum import repair
 from planning.optimiser.relaxation import relax
 from planning.optimiser.result import Relaxation
 from planning.optimiser.scope import assigned_scope, curve_of, free_scope
+from planning.optimiser.smoothing import pattern_scope, smooth
+from planning.remedies import find_remedies
 from planning.taper import settle
 
 POWER_DECIMALS = 5
+SMOOTHED_UP_TO = 150  # vehicles; beyond, nobody reads the plan, and speed matters more
+REMEDIES_UP_TO = 150  # vehicles; each remedy is tried by planning anew
 
 
 def plan_document(problem_bytes: bytes, *, as_of: datetime | None = None) -> dict[str, Any]:
@@ -31,16 +35,17 @@ def plan_document(problem_bytes: bytes, *, as_of: datetime | None = None) -> dic
     Raises:
         ProblemError: the problem contradicts itself.
     """
-    plan = solve(parse_problem(problem_bytes), as_of=as_of)
+    plan = solve(parse_problem(problem_bytes), as_of=as_of, with_remedies=True)
     return plan_record(plan, sha256_hex(problem_bytes))
 
 
-def solve(problem: Problem, *, as_of: datetime | None = None) -> Plan:
+def solve(problem: Problem, *, as_of: datetime | None = None, with_remedies: bool = False) -> Plan:
     """Return a plan, whatever the problem: an unreachable target gives the best reachable SoC and its reason.
 
     Args:
         problem: The problem.
         as_of: Instant of what is known; the start of the problem where none is given.
+        with_remedies: Look for changes that would make an infeasible night feasible; that takes dozens of plans.
     """
     begin = perf_counter()
     scope = free_scope(problem)
@@ -49,11 +54,28 @@ def solve(problem: Problem, *, as_of: datetime | None = None) -> Plan:
     if problem.connectors is not None:
         assignment, relaxed = hand_out(problem, bound)
         scope = assigned_scope(problem, assignment)
+    is_small = problem.fleet.size <= SMOOTHED_UP_TO
+    if is_small:
+        relaxed = smooth(problem, scope, relaxed)
     if problem.enforce_min_power:
         relaxed = repair(problem, scope, relaxed)
+        if is_small:
+            relaxed = smooth(problem, pattern_scope(problem, scope, relaxed.power_kw), relaxed)
     report = SolverReport(relaxed.name, perf_counter() - begin, bound.lower_bound, relaxed.status)
     plan = plan_of(problem, powers_of(problem, relaxed), assignment, report, as_of=as_of)
-    return replace(plan, reasons=explain(problem, plan, scope))
+    plan = replace(plan, reasons=explain(problem, plan, scope))
+    if not with_remedies or problem.fleet.size > REMEDIES_UP_TO:
+        return plan
+    return replace(plan, remedies=find_remedies(problem, plan, _missing_kwh))
+
+
+def _missing_kwh(problem: Problem, assignment: Assignment) -> FloatArray:
+    """Return what is short [N] when a problem is planned with given holds."""
+    scope = free_scope(problem) if problem.connectors is None else assigned_scope(problem, assignment)
+    relaxed = relax(problem, scope)
+    if problem.enforce_min_power:
+        relaxed = repair(problem, scope, relaxed, thorough=False)
+    return measure(problem, *powers_of(problem, relaxed)).shortfall_kwh
 
 
 def powers_of(problem: Problem, relaxed: Relaxation) -> tuple[FloatArray, FloatArray | None]:

@@ -5,7 +5,6 @@ others' load standing still meanwhile, so that the time grows with the fleet and
 spoils, the next ones mend. A few hundred vehicles have so many ways to share a load that next to nothing is lost.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from planning.feasibility import measure
 from planning.model import BoolArray, Fleet, FloatArray, IntArray, Problem
 from planning.optimiser.monolith import search_switched, solve_monolith
+from planning.optimiser.parts import beside, dealt, loads_of
 from planning.optimiser.program import SolverError
 from planning.optimiser.result import Relaxation
 from planning.optimiser.scope import Scope, curve_of
@@ -31,51 +31,28 @@ EPSILON_KW = 1e-6
 Judged = tuple[float, Relaxation]
 
 
-def repair(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxation:
+def repair(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorough: bool = True) -> Relaxation:
     """Return powers that are zero or at least the minimum, close to the relaxation's cost.
 
-    A target that the rule puts out of reach is replaced by the best one within it.
+    A target that the rule puts out of reach is replaced by the best one within it. For a few vehicles a ``thorough``
+    repair searches for seconds.
     """
     usable = np.where(scope.ceiling_kw >= problem.fleet.min_power_kw[:, None] - EPSILON_KW, scope.ceiling_kw, 0.0)
     scope = scope.narrowed(usable, None)
     problem = replace(problem, fleet=_with_reachable_targets(problem, scope))
     power = relaxed.power_kw.copy()
-    loads = _loads(problem, scope.group, power)
-    for rows in _chunks(problem.fleet.size):
-        others = loads - _loads(problem, scope.group[rows], power[rows])
+    loads = loads_of(problem, scope.group, power)
+    for rows in dealt(problem.fleet.size, CHUNK):
+        others = loads - loads_of(problem, scope.group[rows], power[rows])
         inside = Scope(scope.ceiling_kw[rows], scope.group[rows])
         part = replace(relaxed, power_kw=power[rows])
-        relaxed = _repair_chunk(_beside(problem.with_fleet(rows), others), inside, part)
+        relaxed = _repair_chunk(beside(problem.with_fleet(rows), others), inside, part, thorough=thorough)
         power[rows] = relaxed.power_kw
-        loads = others + _loads(problem, scope.group[rows], power[rows])
+        loads = others + loads_of(problem, scope.group[rows], power[rows])
     return replace(relaxed, power_kw=power)
 
 
-def _chunks(size: int) -> Iterator[IntArray]:
-    """Return rows dealt out like cards, so that every chunk is a fleet in small."""
-    count = max(1, round(size / CHUNK))
-    return (np.arange(first, size, count) for first in range(count))
-
-
-def _loads(problem: Problem, group: IntArray, power_kw: FloatArray) -> FloatArray:
-    """Return the load of some vehicles on the site and on each group, [1 + groups, T]."""
-    of_groups = [power_kw[group == row].sum(axis=0) for row in range(len(problem.groups))]
-    return np.array([power_kw.sum(axis=0), *of_groups])
-
-
-def _beside(problem: Problem, others_kw: FloatArray) -> Problem:
-    """Return the problem of some vehicles, to which the others' loads are load of the site and of its groups."""
-    return replace(
-        problem,
-        base_load_kw=problem.base_load_kw + others_kw[0],
-        groups=tuple(
-            replace(group, limit_kw=np.maximum(group.limit_kw - others_kw[1 + row], 0.0))
-            for row, group in enumerate(problem.groups)
-        ),
-    )
-
-
-def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxation:
+def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorough: bool) -> Relaxation:
     """Return the cheapest result of the thresholds, or the first that is as good as the relaxed powers."""
     target = measure(problem, relaxed.power_kw, relaxed.battery_kw).cost
     best: Judged | None = None
@@ -89,7 +66,7 @@ def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxa
             break
     assert best is not None
     is_good = best[0] - target.total <= GOOD_ENOUGH * abs(target.total)
-    return (best if is_good else _searched(problem, scope, best))[1]
+    return (_searched(problem, scope, best) if thorough and not is_good else best)[1]
 
 
 def _searched(problem: Problem, scope: Scope, best: Judged) -> Judged:
