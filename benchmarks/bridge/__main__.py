@@ -1,4 +1,4 @@
-"""``python -m benchmarks.bridge personalities|chaos|load``: what each does and found is in docs/ocpp.md."""
+"""``python -m benchmarks.bridge personalities|chaos|load|fuzz``: what each does and found is in docs/ocpp.md."""
 
 import argparse
 import asyncio
@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.bridge import chaos, load, personalities
+from benchmarks.bridge import chaos, fuzz, load, personalities
 
 
 async def _chaos(first: int, runs: int, stations: int) -> None:
@@ -25,6 +25,11 @@ async def _load(size: load.Load) -> None:
         print((await load.run(size, Path(folder))).text())
 
 
+async def _fuzz(size: fuzz.Fuzz) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        print((await fuzz.run(size, Path(folder))).text())
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bridge", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -37,6 +42,9 @@ def _parse() -> argparse.Namespace:
     many = commands.add_parser("load", help="many stations in other processes: connect, meter, publish, swap")
     many.add_argument("--stations", type=int, default=2000)
     many.add_argument("--meter-s", type=float, default=300.0)
+    rude = commands.add_parser("fuzz", help="nonsense, beside an honest station")
+    rude.add_argument("--frames", type=int, default=100_000)
+    rude.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 
 
@@ -48,6 +56,8 @@ def main() -> int:
         asyncio.run(_chaos(arguments.first_seed, arguments.runs, arguments.stations))
     elif arguments.command == "load":
         asyncio.run(_load(load.Load(stations=arguments.stations, meter_s=arguments.meter_s)))
+    elif arguments.command == "fuzz":
+        asyncio.run(_fuzz(fuzz.Fuzz(arguments.seed, arguments.frames)))
     else:
         rows = asyncio.run(personalities.try_all())
         print(personalities.table(rows))

@@ -337,7 +337,7 @@ def _check_station(depot: Depot, station: Station, line: Json) -> None:
         assert least_kw <= allowed_kw <= planned_kw + 1e-6, f"{name}: {allowed_kw} kW, planned {planned_kw}"
 
 
-async def _until(look: Callable[[], Awaitable[bool]], complaint: str, *, seconds: float = 60.0) -> None:
+async def _until(look: Callable[[], Awaitable[bool]], complaint: str, *, seconds: float = 150.0) -> None:
     deadline_s = asyncio.get_running_loop().time() + seconds
     while not await look():
         assert asyncio.get_running_loop().time() < deadline_s, complaint

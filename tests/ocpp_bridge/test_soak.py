@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from benchmarks.bridge import chaos, load
+from benchmarks.bridge import chaos, fuzz, load
 from benchmarks.bridge.chaos import Chaos
+from benchmarks.bridge.fuzz import Fuzz
 from benchmarks.bridge.load import Load
 
 SOAK_RUNS = 200
@@ -55,3 +56,21 @@ async def test_load(tmp_path):
     assert result.publish_s < 30
     assert result.swap_s < 30
     assert result.after_meter_mb - result.connected_mb < 60
+
+
+def check_fuzz(outcome, frames):
+    assert outcome.heard >= 0.98 * frames  # what is behind an oversized frame dies with its connection
+    assert outcome.beside_p50_ms < 10 * outcome.alone_p50_ms + 20
+    assert outcome.beside_p99_ms < 1000
+    assert outcome.memory_end_mb - outcome.memory_early_mb < 10
+
+
+@pytest.mark.slow
+async def test_a_sample_of_nonsense(tmp_path):
+    check_fuzz(await fuzz.run(Fuzz(seed=1, frames=4000), tmp_path), 4000)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+async def test_nonsense(tmp_path):
+    check_fuzz(await fuzz.run(Fuzz(seed=2), tmp_path), 100_000)
