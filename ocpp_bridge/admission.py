@@ -60,8 +60,14 @@ def check_publication(publication: Publication, config: BridgeConfig, *, as_of: 
     """
     problems = [*_document_problems(publication, config, as_of)]
     connectors = config.connector_map
+    known = frozenset(station_id for station_id, _ in connectors)
+    groups = frozenset({one.group_id for one in publication.groups} | {one.group_id for one in config.groups})
     for k, entry in enumerate(publication.connectors):
-        problems += _entry_problems(f"connectors[{k}]", entry, connectors, publication, config)
+        path = f"connectors[{k}]"
+        if entry.station_id not in known:
+            problems.append(Problem(f"{path}.station_id", f"{entry.station_id} is no station of this bridge"))
+        else:
+            problems += _entry_problems(path, entry, connectors, publication, groups)
     if not problems:
         problems += _limit_problems(publication, config, connectors, as_of)
     if problems:
@@ -82,20 +88,15 @@ def _entry_problems(
     entry: ConnectorPlan,
     connectors: dict[ConnectorKey, ConnectorConfig],
     publication: Publication,
-    config: BridgeConfig,
+    groups: frozenset[str],
 ) -> Iterator[Problem]:
-    station_ids = {station_id for station_id, _ in connectors}
-    if entry.station_id not in station_ids:
-        yield Problem(f"{path}.station_id", f"{entry.station_id} is no station of this bridge")
-        return
     connector = connectors.get((entry.station_id, entry.connector_id))
     if connector is None:
         yield Problem(f"{path}.connector_id", f"{entry.station_id} has no connector {entry.connector_id}")
         return
     if entry.current_type != connector.current_type:
         yield Problem(f"{path}.current_type", f"the connector is {connector.current_type}")
-    known_groups = {group.group_id for group in publication.groups} | {group.group_id for group in config.groups}
-    if entry.group_id is not None and entry.group_id not in known_groups:
+    if entry.group_id is not None and entry.group_id not in groups:
         yield Problem(f"{path}.group_id", f"the group {entry.group_id} is neither in groups nor configured")
     if entry.periods[0].start_at >= publication.valid_until:
         yield Problem(f"{path}.periods[0].start_at", "the first period begins after valid_until")

@@ -37,6 +37,10 @@ class Situation:
 
 def aim(situation: Situation, limits: Limits, *, now_s: float) -> None:
     """Set every line's wish to what it should hold; close entries whose transaction is not the running one."""
+    if situation.publication is None and situation.override is None:
+        for line in situation.lines.values():
+            line.wish = None  # nobody asks for anything: the fallbacks fit by configuration
+        return
     wishes = {key: _wish(situation, line) for key, line in situation.lines.items()}
     reachable = [key for key in _by_merit(situation.lines) if _takes_part(situation, key)]
     demands = {key: _demand(situation, key, wishes[key]) for key in reachable}
@@ -50,8 +54,6 @@ def _granted(situation: Situation, line: Line, wish: Wish | None, share: Curve |
         return None
     if wish is not None:
         return desires.granted(wish, share, proven_share=line.proven_share)
-    if situation.publication is None and situation.override is None:
-        return None  # nobody asks for anything: the fallbacks fit by configuration
     rest = situation.holdings.rest(line.key)
     transaction_id, wiring = line.transaction_id, line.config.wiring
     return desires.emergency(share, rest, transaction_id=transaction_id, wiring=wiring, now_s=now_s)

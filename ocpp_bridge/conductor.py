@@ -19,7 +19,7 @@ from ocpp_bridge.aims import Situation, aim
 from ocpp_bridge.config import BridgeConfig
 from ocpp_bridge.curves import Curve, lower
 from ocpp_bridge.desires import Override
-from ocpp_bridge.holdings import CLOCK_MARGIN_S, ConnectorKey, Held, Holdings
+from ocpp_bridge.holdings import ConnectorKey, Held, Holdings
 from ocpp_bridge.lines import REFRESH_S, Change, Line, Link, needs_sending, render, render_base
 from ocpp_bridge.outbox import Evidence, State
 from ocpp_bridge.profiles import LASTING, Capabilities, Place, Slot
@@ -50,13 +50,14 @@ class Conductor:
         self.publication: Publication | None = None
         self.override: Override | None = None
         self._limits: dict[str | None, Curve] = {}
-        self._sequence = last_sequence
-        self._stale = True
+        self._sequence, self._stale = last_sequence, True
         self._dirty: set[str] = set(self.links)
         self._later: set[str] = set()
         self._waiting: dict[ConnectorKey, float] = {}
         self._refreshed = 0.0
-        self._by_station = {name: [line for key, line in self.lines.items() if key[0] == name] for name in self.links}
+        self._by_station: dict[str, list[Line]] = {name: [] for name in self.links}
+        for key, line in self.lines.items():
+            self._by_station[key[0]].append(line)
         self._regroup()
 
     @property
@@ -71,11 +72,10 @@ class Conductor:
         self.publication = publication
         entries = desires.entries_by_key(publication)
         for key, line in self.lines.items():
-            exhausted = line.state is State.REJECTED
+            if line.state is State.REJECTED:
+                line.attempts.clear()
             line.entry = entries.get(key)
             line.state = (states or {}).get(key, State.PENDING)
-            if exhausted:
-                line.attempts.clear()
         self._regroup()
         self._stale = True
 
@@ -202,10 +202,11 @@ class Conductor:
     def due_in_s(self, *, as_of: datetime) -> float | None:
         """Return after how many seconds of the clock something will be due though nothing happens until then."""
         now_s = as_of.timestamp()
-        moments = [held.expires_s + CLOCK_MARGIN_S for _, held in self.holdings.everything()]
-        moments += [link.down_s + UNSEEN_AFTER_S for link in self.links.values() if link.down_s is not None]
+        unseen = (link.down_s + UNSEEN_AFTER_S for link in self.links.values() if link.down_s is not None)
         ends = [one.valid_until.timestamp() for one in (self.publication, self.override) if one is not None]
-        ahead = [moment - now_s for moment in [*moments, *ends] if now_s < moment < float("inf")]
+        ahead = [
+            moment - now_s for moment in (self.holdings.next_gone_s, *unseen, *ends) if now_s < moment < float("inf")
+        ]
         if self.publication is not None:
             ahead.append((now_s // REFRESH_S + 1) * REFRESH_S - now_s)
         return min(ahead, default=None)
@@ -217,8 +218,7 @@ class Conductor:
     # --- time ------------------------------------------------------------------------------------------------------
 
     def _pass_time(self, now_s: float) -> None:
-        if self.holdings.prune(now_s):
-            self._stale = True
+        self._stale |= bool(self.holdings.prune(now_s))
         for name, link in self.links.items():
             if link.down_s is not None and now_s >= link.down_s + UNSEEN_AFTER_S:
                 link.down_s = None

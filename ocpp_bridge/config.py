@@ -151,8 +151,8 @@ class LinkConfig(Section):
     ping_timeout_s: float = Field(20.0, gt=0)
     open_timeout_s: float = Field(10.0, gt=0)
     max_frame_bytes: int = Field(256 * 1024, ge=1024)
-    messages_per_s: float = Field(1000.0, gt=0)
-    message_burst: int = Field(2000, ge=1)
+    messages_per_s: float = Field(100.0, gt=0)
+    message_burst: int = Field(500, ge=1)
     max_connections: int | None = Field(None, ge=1)
 
 

@@ -62,6 +62,7 @@ class Dispatcher:
         self._clock = recording.clock
         self._boot_grace_s = boot_grace_s
         self.problem: str | None = None
+        self._unsaved: set[str] = set()
         self._news = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -162,9 +163,12 @@ class Dispatcher:
         installs = [(step.key, step.held) for step in steps if isinstance(step, Install) and step.key[1] != 0]
         if installs:
             self._held_store.save(installs)  # before anything is sent: a station may hold it from then on
-        for step in steps:
-            if isinstance(step, Remove):
-                self._save_station(step.key[0])
+        self._unsaved |= {step.key[0] for step in steps if isinstance(step, Remove)}
+        if self._unsaved:
+            # What was answered is written with the next decision: until then the file counts more, never less.
+            of_station = self.conductor.holdings.of_station
+            self._held_store.replace_stations({name: of_station(name) for name in sorted(self._unsaved)})
+            self._unsaved.clear()
         self._store_changes()
 
     async def _wait_for_news(self) -> None:
@@ -180,8 +184,10 @@ class Dispatcher:
 
     def _store_changes(self) -> None:
         changes = list(self.conductor.changes)
+        if not changes:
+            return
         publication = self.conductor.publication or self._outbox.in_force()
-        if not changes or publication is None:
+        if publication is None:
             self.conductor.changes.clear()
             return
         now = self._clock.now()
@@ -256,19 +262,13 @@ class Dispatcher:
 
     def _conclude(self, step: Step, outcome: Outcome, detail: str) -> None:
         self.conductor.outcome(step, outcome, detail=detail, wall_s=time.monotonic())
-        self._save_station(step.key[0])
-        self._store_changes()
+        self._unsaved.add(step.key[0])
         self.wake()
 
     def _late(self, step: Step, answer: Answer) -> None:
         self.conductor.late_answer(step, _outcome(step, answer))
-        self._save_station(step.key[0])
-        self._store_changes()
+        self._unsaved.add(step.key[0])
         self.wake()
-
-    def _save_station(self, station_id: str) -> None:
-        rows = self.conductor.holdings.of_station(station_id)
-        self._held_store.replace_station(station_id, rows)
 
     async def _read_back(self, step: Install, connection: Channel) -> None:
         """Ask the station what it makes of its profiles, and compare."""
@@ -297,7 +297,7 @@ class Dispatcher:
             self.conductor.proven(step.key, Evidence.COMPOSITE, None, verified=True)
         elif connector.transaction_id is not None:  # without a transaction, stations differ in what they count
             self.conductor.proven(step.key, Evidence.ACCEPTED, finding.detail, verified=False)
-        self._store_changes()
+        self.wake()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -55,18 +55,17 @@ class HeldStore:
                 ],
             )
 
-    def replace_station(self, station_id: str, rows: Iterable[tuple[ConnectorKey, Held]]) -> None:
-        """Write what one station may hold now; what is not among it is gone."""
-        rows = list(rows)
-        marks = ",".join("?" * len(rows))
+    def replace_stations(self, stations: Mapping[str, Sequence[tuple[ConnectorKey, Held]]]) -> None:
+        """Write what some stations may hold now; what is not among it is gone."""
         with self._store.writing() as db:
-            db.execute(
-                f"delete from held where station_id = ? and sequence not in ({marks})",  # noqa: S608  only marks
-                (station_id, *(held.sequence for _, held in rows)),
-            )
-            db.executemany(
-                "update held set accepted = ? where sequence = ?", [(held.accepted, held.sequence) for _, held in rows]
-            )
+            for station_id, rows in stations.items():
+                marks = ",".join("?" * len(rows))
+                db.execute(
+                    f"delete from held where station_id = ? and sequence not in ({marks})",  # noqa: S608  only marks
+                    (station_id, *(held.sequence for _, held in rows)),
+                )
+            accepted = [(held.accepted, held.sequence) for rows in stations.values() for _, held in rows]
+            db.executemany("update held set accepted = ? where sequence = ?", accepted)
 
 
 def _profile(raw: dict[str, Any]) -> ChargingProfile:

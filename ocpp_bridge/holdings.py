@@ -55,13 +55,15 @@ class _Connector:
 class Holdings:
     """Every connector's possible profiles and the curve of what it may draw.
 
-    Invariants: ``total(scope)`` is always the sum of ``bound(key)`` over the scope's connectors.
+    Invariants: ``total(scope)`` is always the sum of ``bound(key)`` over the scope's connectors; nothing expires before
+    ``_earliest_s``.
     """
 
     def __init__(self, maxima_kw: Mapping[ConnectorKey, float]) -> None:
         self._connectors = {key: _Connector(maximum, (None,)) for key, maximum in maxima_kw.items()}
         self._totals: dict[str | None, RunningTotal] = {None: RunningTotal()}
         self._by_station: dict[str, list[ConnectorKey]] = {}
+        self._earliest_s = math.inf
         for key in self._connectors:
             self._by_station.setdefault(key[0], []).append(key)
         for key in self._connectors:
@@ -140,6 +142,7 @@ class Holdings:
         before = self._connectors[key].slots.get(held.profile.slot, [])
         kept = [one for one in before if one.accepted or not _same_limits(one, held)]
         self._connectors[key].slots[held.profile.slot] = [*kept, held]
+        self._earliest_s = min(self._earliest_s, held.expires_s)
         self._refresh(key)
 
     def accepted(self, key: ConnectorKey, sequence: int) -> None:
@@ -189,8 +192,15 @@ class Holdings:
         for held in self._connectors[key].slots.values():
             held[:] = [replace(one, is_current=False) for one in held]
 
+    @property
+    def next_gone_s(self) -> float:
+        """Return an instant before which no profile is surely gone."""
+        return self._earliest_s + CLOCK_MARGIN_S
+
     def prune(self, now_s: float) -> list[int]:
         """Forget profiles that expired longer ago than the margin; return their sequence numbers."""
+        if now_s < self.next_gone_s:
+            return []
         gone: list[int] = []
         for key, connector in self._connectors.items():
             dead = [
@@ -202,6 +212,7 @@ class Holdings:
             if dead:
                 self._drop(key, lambda one: one.expires_s + CLOCK_MARGIN_S <= now_s)
                 gone += dead
+        self._earliest_s = min((held.expires_s for _, held in self.everything()), default=math.inf)
         return gone
 
     # --- what may be sent ------------------------------------------------------------------------------------------

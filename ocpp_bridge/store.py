@@ -24,6 +24,7 @@ create table if not exists held (
     sequence integer primary key, station_id text not null, connector_id integer not null, slot text not null,
     accepted integer not null, plan_id text, profile text not null, reserved_kw text not null
 ) strict;
+create index if not exists held_station on held (station_id);
 create table if not exists site_transaction (
     transaction_id integer primary key autoincrement, station_id text not null, connector_id integer not null,
     external_id text not null, token text, started_at text not null, meter_start_wh real, ended_at text,

@@ -98,10 +98,10 @@ class Link:
 
     def forget(self) -> None:
         """Leave the socket as it is, and read it no more: the other side believes that it lives."""
-        assert self._socket is not None
         if self._reader is not None:
             self._reader.cancel()
-        self._forgotten.append((self._socket, self._reader))
+        if self._socket is not None:
+            self._forgotten.append((self._socket, self._reader))
         self._socket = self._reader = None
 
     async def abort(self) -> None:

@@ -6,11 +6,12 @@ that it really holds.
 
 import asyncio
 import itertools
+import math
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from simulator.personalities import dialect
@@ -27,14 +28,25 @@ LEAST_KW: Final = 4.14
 KEPT_CALLS: Final = 200
 
 
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What the network does to a call and its answer: it may lose or delay either."""
+
+    before_s: float = 0.0
+    is_heard: bool = True
+    after_s: float = 0.0
+    is_answered: bool = True
+
+
 class Station:
     """One station. ``now_s`` gives true time in epoch seconds; its own clock may differ.
 
     Attributes:
         heard: Actions that the back end called, with their payloads, newest last.
         calls: How often each action was called.
-        before_answer: Awaited before a call is answered, with its action; tests delay, lose or cut with it. It returns
-            whether the answer is to be sent.
+        ends: The ``validTo`` of every profile that it took, in that order.
+        on_change: Told by how many kW a profile that came in changed what it allows.
+        network: Asked what becomes of a call of the back end, by its action.
     """
 
     def __init__(
@@ -55,7 +67,9 @@ class Station:
         self.sessions: dict[int, Session] = {}
         self.heard: deque[tuple[str, Json]] = deque(maxlen=KEPT_CALLS)
         self.calls: Counter[str] = Counter()
-        self.before_answer: Callable[[str], Awaitable[bool]] | None = None
+        self.ends: list[str] = []
+        self.on_change: Callable[[float], None] = lambda _: None
+        self.network: Callable[[str], Fate] = lambda _: Fate()
         self.version = personality.versions[0]
         self.on_restart: Callable[[], None] = lambda: None
         self._registers_kwh = dict.fromkeys(self.connector_ids, 100.0)
@@ -211,6 +225,10 @@ class Station:
 
     def took(self, connector_id: int, before_kw: float) -> None:
         """Take note that a profile came in: one that sticks at zero needs a second one to come off it."""
+        end_s = self.book.profiles[-1].valid_to_s if self.book.profiles else math.inf
+        if end_s < math.inf:
+            self.ends.append(dialect.stamp(end_s))
+        self.on_change(self.own_limit_kw(connector_id) - before_kw)
         if not self.personality.sticks_at_zero:
             return
         if before_kw <= 0 < self.own_limit_kw(connector_id):
@@ -226,12 +244,17 @@ class Station:
         """Answer a call; None: no answer is sent."""
         self.heard.append((action, payload))
         self.calls[action] += 1
-        if self.before_answer is not None and not await self.before_answer(action):
+        fate = self.network(action)
+        if fate.before_s:
+            await asyncio.sleep(fate.before_s)
+        if not fate.is_heard:
             return None
+        reply: Json | CallError
         try:
             reply = answer(self, self.version, action, payload)
         except CallError as error:
-            return error
-        if self.personality.answer_delay_s and action == "SetChargingProfile":
-            await asyncio.sleep(self.personality.answer_delay_s)
-        return reply
+            reply = error
+        delay_s = fate.after_s + (self.personality.answer_delay_s if action == "SetChargingProfile" else 0.0)
+        if delay_s:
+            await asyncio.sleep(delay_s)
+        return reply if fate.is_answered else None
