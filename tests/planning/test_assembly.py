@@ -200,3 +200,18 @@ def test_a_vehicle_of_both_currents_takes_the_weakest_that_serves_it() -> None:
     hurried = assemble(state, [fast], as_of=AS_OF).problem.fleet
     assert hurried.is_dc[0]
     assert hurried.max_power_kw.tolist() == [50.0]
+
+
+@pytest.mark.parametrize(("minutes", "slot"), [(730, 48), (735, 48), (739, 48), (740, 48), (745, 49)])
+def test_a_vehicle_is_ready_before_its_driver_unplugs_it(minutes: int, slot: int) -> None:
+    early = plugged(
+        1, requested_departure_at=START + timedelta(minutes=minutes), unplugged_before=timedelta(minutes=10)
+    )
+    assembled = assemble(site(connector(1, transaction_id="7")), [early], as_of=START)
+    assert assembled.problem.fleet.departure_slot.tolist() == [slot]
+
+
+def test_a_vehicle_that_is_about_to_leave_is_still_planned() -> None:
+    leaving = plugged(1, requested_departure_at=START + timedelta(minutes=20), unplugged_before=timedelta(minutes=10))
+    assembled = assemble(site(connector(1, transaction_id="7")), [leaving], as_of=START)
+    assert assembled.problem.fleet.departure_slot.tolist() == [1]
