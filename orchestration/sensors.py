@@ -4,11 +4,16 @@ The chain itself is ``jobs.chain``, the one that ``depotwise run`` loops over.
 """
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import dagster as dg
 
-from orchestration.jobs import Chain, chain, ingest_job, marts_job, plan_job, refresh_job, report_job
+from core.settings import Settings
+from ingestion.registry import ConfigurationError
+from orchestration.jobs import Chain, chain, ingest_job, marts_job, plan_job, refresh_job, report_job, run_config
 from orchestration.schedules import CHAIN_TAG, SITES_TAG
+from orchestration.steps.overrides import unplanned_sites
+from orchestration.steps.workplace import Workplace
 
 FIRST_TAG = "depotwise/first_run"
 FOLLOWERS = {"plan": plan_job, "report": report_job}
@@ -75,7 +80,32 @@ def _closing_sensor(status: dg.DagsterRunStatus) -> dg.SensorDefinition:
     return close
 
 
+@dg.sensor(
+    job=plan_job,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Plans a site anew when an operator has overridden something since its last plan.",
+)
+def plan_after_override_sensor(context: dg.SensorEvaluationContext) -> Requests:  # noqa: ARG001 - Dagster's signature
+    """Request a plan, as of now, for every site with a decision that no plan knows yet."""
+    try:
+        workplace = Workplace(Settings())
+        sites = [site.site_id for site in workplace.registry.sites]
+    except (ConfigurationError, FileNotFoundError) as error:
+        yield dg.SkipReason(f"no configuration: {error}")
+        return
+    now = datetime.now(UTC)
+    waiting = unplanned_sites(workplace, sites=sites, as_of=now)
+    for site_id, decision in waiting.items():
+        yield dg.RunRequest(
+            run_key=f"override-{decision}", partition_key=site_id, run_config=run_config(now, "override")
+        )
+    if not waiting:
+        yield dg.SkipReason("every override is in a plan")
+
+
 SENSORS = (
+    plan_after_override_sensor,
     plan_after_data_sensor,
     _closing_sensor(dg.DagsterRunStatus.SUCCESS),
     _closing_sensor(dg.DagsterRunStatus.FAILURE),

@@ -101,7 +101,7 @@ def _taken(site: SiteState, requests: Sequence[VehicleRequest]) -> Taken:
 def _plan_for(site: SiteState, request: VehicleRequest, taken: Taken) -> _Planned | str:
     """Return the vehicle's row, or why it cannot be planned."""
     places = {item.key: place for place, item in enumerate(site.connectors)}
-    departure = _ready_slot(site, request)
+    departure = _departure_slot(site, request)
     if request.plugged_at is not None and request.plugged_at not in places:
         return f"is plugged into {request.plugged_at[0]}/{request.plugged_at[1]}, which is no connector of the site"
     if request.plugged_at is None and request.arrival is None:
@@ -134,11 +134,11 @@ def _plan_for(site: SiteState, request: VehicleRequest, taken: Taken) -> _Planne
     return _Planned(request, row, is_clipped)
 
 
-def _ready_slot(site: SiteState, request: VehicleRequest) -> int:
-    """Return the first slot after the vehicle is to be ready: some time before it leaves, where that is still ahead."""
-    leaves = int((request.requested_departure_at - site.start_at) // _slot(site))
-    ready = int((request.requested_departure_at - request.ready_ahead - site.start_at) // _slot(site))
-    return min(leaves, max(1, ready))
+def _departure_slot(site: SiteState, request: VehicleRequest) -> int:
+    """Return the first slot in which the vehicle may be unplugged; one that is about to leave stays to the end."""
+    planned = int((request.requested_departure_at - site.start_at) // _slot(site))
+    early = int((request.requested_departure_at - request.unplugged_before - site.start_at) // _slot(site))
+    return early if early > 0 else min(planned, 1)
 
 
 def _slot(site: SiteState) -> timedelta:
@@ -162,7 +162,7 @@ def _current_type(site: SiteState, request: VehicleRequest, bay: ConnectorKey | 
     if given is not None:
         return next(item.current_type for item in site.connectors if item.key == given)
     spec = request.spec
-    offered = {item.current_type for item in site.connectors}
+    offered = {item.current_type for item in site.connectors if not item.is_out_of_service}
     has_ac = spec.ac_max_kw is not None and "ac" in offered
     has_dc = spec.dc_max_kw is not None and "dc" in offered
     if not (has_ac and has_dc):
@@ -180,7 +180,7 @@ def _missing_kwh(request: VehicleRequest) -> float:
 
 def _power(site: SiteState, request: VehicleRequest, kind: CurrentType) -> tuple[float, float]:
     """Return the vehicle's largest and smallest power on its connector, or on those it may find."""
-    items = [item for item in site.connectors if item.current_type == kind]
+    items = [item for item in site.connectors if item.current_type == kind and not item.is_out_of_service]
     if request.plugged_at is not None:
         items = [item for item in items if item.key == request.plugged_at]
     own = request.spec.ac_max_kw if kind == "ac" else request.spec.dc_max_kw
@@ -210,7 +210,7 @@ def _problem(site: SiteState, planned: Sequence[_Planned]) -> Problem:
     items = tuple(
         Connector(place, item.station_id, item.connector_id, item.current_type == "dc", item.max_kw, item.group_id)
         for place, item in enumerate(site.connectors)
-        if item.key not in guests
+        if item.key not in guests and not item.is_out_of_service
     )
     attended = np.zeros(site.slots, dtype=np.bool_) if site.attended is None else site.attended
     return Problem(
@@ -248,6 +248,7 @@ def _expected_holds(site: SiteState, planned: Sequence[_Planned]) -> list[Hold]:
     ]
     free_from = dict.fromkeys((item.key for item in site.connectors), 0)
     free_from |= dict.fromkeys(_guests(site, planned), site.slots)
+    free_from |= {item.key: site.slots for item in site.connectors if item.is_out_of_service}
     free_from |= {one.request.plugged_at: one.row.departure_slot for one in planned if one.request.plugged_at}
     out = [one.row for one in planned if one.request.plugged_at is None]
     # Bays first: nobody else may be counted on to stand there.

@@ -2,8 +2,10 @@
 
 Rungs, best first: 1 fresh telematics (or the station's own reading of the battery); 2 stale telematics of a vehicle
 that has stood still since; 3 energy that the charger counted on top of an older reading; 4 the forecast at arrival;
-5 history of the vehicle, its duty or its class; 6 the site's conservative default. Which rung was used is part of every
-plan, so that its accuracy can be measured.
+5 history of the vehicle, its duty or its class; 6 the site's conservative default. On the lower rungs, too, what the
+charger has counted since plug-in is added. Which rung was used is part of every plan, so that its accuracy can be
+measured. A reading that is fresh and wrong is worse than none: one that shows more at plug-in than the way back can
+have left is not believed.
 """
 
 from dataclasses import dataclass
@@ -11,6 +13,13 @@ from datetime import datetime, timedelta
 
 DEFAULT_SOC_PCT = 20.0
 """Rung 6: low enough that a vehicle nobody knows anything of is charged first rather than forgotten."""
+
+
+CHARGER = "charger"
+"""Source of readings that a DC station has of the battery itself."""
+
+IMPLAUSIBLE_PP = 5.0
+"""A reading at plug-in this far above the forecast's highest quantile is a frozen value, not a short way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +36,10 @@ class SocEvidence:
     """All that is known of a vehicle's state of charge at one instant.
 
     ``charged_kwh`` is grid-side energy that its charger has counted since ``reading`` was taken (None: not plugged
-    in, or the meter is silent). ``forecast_soc_pct`` is the forecast at arrival with its own rung (4 or 5).
-    ``moved_since`` says that the vehicle has driven since the reading.
+    in, or the meter is silent), ``counted_kwh`` since it was plugged in. ``forecast_soc_pct`` is the forecast at
+    arrival on the careful side with its own rung (4 or 5), ``forecast_high_soc_pct`` its highest quantile.
+    ``arrival_soc_pct`` is what the vehicle showed when it was plugged in. ``moved_since`` says that the vehicle has
+    driven since the reading.
     """
 
     reading: Reading | None = None
@@ -37,6 +48,17 @@ class SocEvidence:
     forecast_soc_pct: float | None = None
     forecast_rung: int = 4
     forecast_at: datetime | None = None
+    forecast_high_soc_pct: float | None = None
+    arrival_soc_pct: float | None = None
+    counted_kwh: float | None = None
+
+    @property
+    def is_contradicted(self) -> bool:
+        """Say whether the vehicle showed more at plug-in than the forecast leaves possible, and nobody else knows."""
+        is_own = self.reading is not None and self.reading.source != CHARGER
+        if not is_own or self.arrival_soc_pct is None or self.forecast_high_soc_pct is None:
+            return False
+        return self.arrival_soc_pct > self.forecast_high_soc_pct + IMPLAUSIBLE_PP
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +84,8 @@ def estimate_soc(
         efficiency: Grid to battery.
     """
     reading = evidence.reading
-    if reading is None or evidence.moved_since:
-        return _without_reading(evidence)
+    if reading is None or evidence.moved_since or evidence.is_contradicted:
+        return _without_reading(evidence, 100 * efficiency / usable_kwh)
     fresh = as_of - reading.observed_at <= fresh_within
     if evidence.charged_kwh:
         gained_pct = 100 * evidence.charged_kwh * efficiency / usable_kwh
@@ -73,8 +95,13 @@ def estimate_soc(
     return SocEstimate(reading.soc_pct, 1 if fresh else 2, reading.source, reading.observed_at)
 
 
-def _without_reading(evidence: SocEvidence) -> SocEstimate:
+def _without_reading(evidence: SocEvidence, gain_pct_per_kwh: float) -> SocEstimate:
+    """Return the forecast at arrival or the default, and what the charger has counted since."""
+    gained_pct = (evidence.counted_kwh or 0.0) * gain_pct_per_kwh
+    meter = " + charger meter" if gained_pct > 0 else ""
+    doubt = "; its own reading contradicts it" if evidence.is_contradicted else ""
     if evidence.forecast_soc_pct is not None:
         source = "forecast at arrival" if evidence.forecast_rung <= 4 else "history"
-        return SocEstimate(evidence.forecast_soc_pct, max(4, evidence.forecast_rung), source, evidence.forecast_at)
-    return SocEstimate(DEFAULT_SOC_PCT, 6, "site default", None)
+        soc_pct = min(100.0, evidence.forecast_soc_pct + gained_pct)
+        return SocEstimate(soc_pct, max(4, evidence.forecast_rung), f"{source}{meter}{doubt}", evidence.forecast_at)
+    return SocEstimate(min(100.0, DEFAULT_SOC_PCT + gained_pct), 6, f"site default{meter}", None)

@@ -21,7 +21,10 @@ POWER_STEP_KW = 0.1  # the resolution of published powers
 
 @dataclass(frozen=True, slots=True)
 class ConnectorState:
-    """A connector as configured, and the transaction that runs on it now (None: nobody's)."""
+    """A connector as configured, and the transaction that runs on it now (None: nobody's).
+
+    ``is_out_of_service``: nobody is planned to stand there; what its station may give anybody still counts.
+    """
 
     station_id: str
     connector_id: int
@@ -33,6 +36,7 @@ class ConnectorState:
     nominal_voltage_v: float = 230.0
     group_id: str | None = None
     transaction_id: str | int | None = None
+    is_out_of_service: bool = False
 
     @property
     def key(self) -> ConnectorKey:
@@ -129,7 +133,7 @@ class VehicleRequest:
 
     ``plugged_at`` is the connector it is plugged into now; without it, ``arrival`` says when it comes. ``soc`` is the
     estimate for now (plugged in) or a low quantile at arrival (out). ``bay`` is the only connector it may use.
-    ``ready_ahead``: how long before its departure it is to be ready, as drivers pull the plug before they leave.
+    ``unplugged_before`` is how long before it leaves a vehicle may be unplugged; it is planned to be ready by then.
     """
 
     spec: VehicleSpec
@@ -139,9 +143,9 @@ class VehicleRequest:
     plugged_at: ConnectorKey | None = None
     transaction_id: str | int | None = None
     arrival: ArrivalEstimate | None = None
-    ready_ahead: timedelta = timedelta(0)
     bay: ConnectorKey | None = None
     priority: float = 1.0
     has_red_telltale: bool = False
     departure_source: str = "dispatch"
     notes: tuple[str, ...] = ()
+    unplugged_before: timedelta = timedelta(0)

@@ -139,4 +139,26 @@ QUARANTINED_ROW = Entity(
     },
 )
 
-ENTITIES = (FORECAST, PLAN, PLAN_VEHICLE, PLAN_INTERVAL, PROFILE_STATE, QUARANTINED_ROW)
+OVERRIDE_KINDS = ("charge_now", "out_of_service", "departure", "target")
+OVERRIDE = Entity(
+    "override",
+    "What an operator decided, until when, and why; cancelled by a later version. Grain: override.",
+    ("override_id",),
+    {
+        "override_id": text("Override.", required=True),
+        "site_id": text("Site.", required=True),
+        "vehicle_id": text("Vehicle that it is about; NULL where it is about a connector."),
+        "station_id": text("Station of the connector that it is about."),
+        "connector_id": integer("Connector that it is about.", minimum=0),
+        "kind": text("What was decided.", required=True, values=OVERRIDE_KINDS),
+        "departure_at": instant("Departure that was set."),
+        "target_soc_pct": number("SoC to leave with that was set.", minimum=0, maximum=100),
+        "valid_from_at": instant("From when it holds.", required=True),
+        "valid_until_at": instant("When it expires.", required=True),
+        "reason": text("Why."),
+        "decided_by": text("Keyed hash of the account that decided."),
+        "is_cancelled": flag("It was cancelled; NULL or false: it stands."),
+    },
+)
+
+ENTITIES = (FORECAST, PLAN, PLAN_VEHICLE, PLAN_INTERVAL, PROFILE_STATE, OVERRIDE, QUARANTINED_ROW)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from orchestration.cli import audit, bridge, configuration, data, forecasts, jobs, plans
+from orchestration.cli import audit, bridge, configuration, data, forecasts, jobs, overrides, plans, replays
 
 HELP = """Depotwise: charging that follows real operations.
 
@@ -20,6 +20,8 @@ jobs.register(app)
 configuration.register(app)
 data.register(app)
 plans.register(app)
+overrides.register(app)
+replays.register(app)
 app.add_typer(forecasts.app, name="forecast")
 app.add_typer(bridge.app, name="bridge")
 app.add_typer(audit.app, name="audit")

@@ -9,12 +9,15 @@ import polars as pl
 from core.landing import Landing
 from ingestion.registry import Registry
 from ingestion.registry.models import Vehicle
-from planning.fallback import Reading, SocEvidence
+from planning.fallback import CHARGER, Reading, SocEvidence
 
 LOOKBACK = timedelta(days=14)
 LONGEST_TRANSACTION = timedelta(days=5)
 SETTLING = timedelta(minutes=15)
 """Clocks of vehicle and charger may differ by this much."""
+
+ARRIVAL_REPORT = timedelta(minutes=45)
+"""A vehicle tells of its battery within this of being plugged in, or not at all."""
 
 LATE_DEPARTURE = timedelta(hours=3)
 """A vehicle still plugged in this long after its planned departure is taken to leave any moment, not never."""
@@ -74,7 +77,7 @@ def read_fleet_state(landing: Landing, registry: Registry, *, site_id: str, as_o
                 vehicle=vehicle,
                 presence=_presence(transaction, seen, trip, site_id),
                 transaction=transaction,
-                evidence=_evidence(seen, trip, transaction, meters),
+                evidence=_evidence(seen, trip, transaction, meters, _arrival_soc_pct(snapshots, transaction)),
                 has_red_telltale=bool(seen.get("has_red_battery_telltale")),
                 upcoming=_upcoming(duties.get(vehicle.vehicle_id, []), as_of, trip),
             )
@@ -180,14 +183,35 @@ def _presence(transaction: OpenTransaction | None, seen: Row, trip: Row | None, 
     return "at_depot" if parked_at == site_id else "out"
 
 
-def _evidence(seen: Row, trip: Row | None, transaction: OpenTransaction | None, meters: pl.DataFrame) -> SocEvidence:
+def _evidence(
+    seen: Row,
+    trip: Row | None,
+    transaction: OpenTransaction | None,
+    meters: pl.DataFrame,
+    arrival_soc_pct: float | None,
+) -> SocEvidence:
     samples = _samples_of(transaction, meters)
+    counted_kwh = None if transaction is None else _charged_kwh(samples, transaction.started_at)
     reading = _reading(seen, samples)
     if reading is None:
-        return SocEvidence()
+        return SocEvidence(counted_kwh=counted_kwh)
     last_move_at = None if trip is None else trip["ended_at"] or trip["observed_at"]
     moved_since = last_move_at is not None and reading.observed_at < last_move_at - timedelta(minutes=2)
-    return SocEvidence(reading, _charged_kwh(samples, reading.observed_at), moved_since)
+    charged_kwh = _charged_kwh(samples, reading.observed_at)
+    return SocEvidence(reading, charged_kwh, moved_since, arrival_soc_pct=arrival_soc_pct, counted_kwh=counted_kwh)
+
+
+def _arrival_soc_pct(snapshots: pl.DataFrame, transaction: OpenTransaction | None) -> float | None:
+    """Return what a plugged vehicle first told of its battery around plug-in; None where it told nothing."""
+    if transaction is None or transaction.vehicle_id is None:
+        return None
+    begin, end = transaction.started_at - SETTLING, transaction.started_at + ARRIVAL_REPORT
+    told = snapshots.filter(
+        pl.col("vehicle_id") == transaction.vehicle_id,
+        pl.col("observed_at").is_between(begin, end),
+        pl.col("soc_pct").is_not_null(),
+    ).sort("observed_at")
+    return float(told["soc_pct"][0]) if told.height else None
 
 
 def _samples_of(transaction: OpenTransaction | None, meters: pl.DataFrame) -> pl.DataFrame:
@@ -207,7 +231,7 @@ def _reading(seen: Row, samples: pl.DataFrame) -> Reading | None:
         readings.append(Reading(seen["soc_pct"], seen["soc_at"], seen["soc_source"]))
     known = samples.filter(pl.col("soc_pct").is_not_null())
     if known.height:
-        readings.append(Reading(known["soc_pct"][-1], known["observed_at"][-1], "charger"))
+        readings.append(Reading(known["soc_pct"][-1], known["observed_at"][-1], CHARGER))
     return max(readings, key=lambda reading: reading.observed_at, default=None)
 
 

@@ -50,7 +50,7 @@ class NightResult:
 def night_result(workplace: Workplace, *, site_id: str, begin: datetime, end: datetime) -> NightResult:
     """Return a site's night between two instants, with all that is known at its end."""
     view = load_view(workplace.landing, site_id=site_id, as_of=end, span=Span(begin, end))
-    state, ev_kw = _measured(workplace, site_id, begin, end)
+    state, ev_kw = measured_site(workplace, site_id, begin, end)
     lines = {(line.departure.vehicle_id, line.departure.departure_at): line for line in view.departures}
     stays = _stays(workplace, lines.values(), end)
     scores = hindsight(state, stays)
@@ -93,7 +93,7 @@ def expected_result(workplace: Workplace, *, site_id: str, as_of: datetime) -> N
     )
 
 
-def _measured(workplace: Workplace, site_id: str, begin: datetime, end: datetime) -> tuple[SiteState, FloatArray]:
+def measured_site(workplace: Workplace, site_id: str, begin: datetime, end: datetime) -> tuple[SiteState, FloatArray]:
     """Return the site with its measured other load, and what its connectors really drew, both per slot."""
     registry, landing = workplace.registry, workplace.landing
     start_at = floor_to_slot(begin)
@@ -140,7 +140,7 @@ def _stay(workplace: Workplace, line: DepartureLine, readings: pl.DataFrame) -> 
     if departure.plugged_at is None or departure.required_soc_pct is None or departure.station_id is None:
         return None
     connector = workplace.registry.connector(departure.station_id, departure.connector_id or 1)
-    soc_pct = _soc_at(readings, departure.vehicle_id, departure.plugged_at)
+    soc_pct = soc_at(readings, departure.vehicle_id, departure.plugged_at)
     if connector is None or soc_pct is None:
         return None
     return Stay(
@@ -157,7 +157,8 @@ def _stay(workplace: Workplace, line: DepartureLine, readings: pl.DataFrame) -> 
     )
 
 
-def _soc_at(readings: pl.DataFrame, vehicle_id: str, plugged_at: datetime) -> float | None:
+def soc_at(readings: pl.DataFrame, vehicle_id: str, plugged_at: datetime) -> float | None:
+    """Return what a vehicle told of its battery last before it was plugged in, or right after it; None: nothing."""
     near = readings.filter(
         pl.col("vehicle_id") == vehicle_id,
         pl.col("observed_at").is_between(plugged_at - LONGEST_REST, plugged_at + ARRIVAL_READING),

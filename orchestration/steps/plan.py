@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,19 +11,23 @@ import numpy as np
 import polars as pl
 
 from core.entities import ENTITIES
+from core.landing import Landing
 from core.publication import Publication
 from core.time_grid import SLOT, floor_to_slot, format_instant, slot_starts
 from ingestion.registry.models import Connector, Site
 from orchestration.steps.fleet_state import FleetState, OpenTransaction, read_fleet_state
 from orchestration.steps.forecast import forecast
+from orchestration.steps.overrides import overrides_in_force
 from orchestration.steps.publish import PublishReport, publish
 from orchestration.steps.requests import RequestBook, daily_consumption
-from orchestration.steps.return_forecasts import return_forecasts
+from orchestration.steps.return_forecasts import ReturnForecast, return_forecasts
 from orchestration.steps.site_inputs import SiteInputs, read_site_inputs
 from orchestration.steps.workplace import Workplace
-from planning.assembly import assemble
-from planning.documents import plan_record, problem_record
+from planning.assembly import Assembled, assemble
+from planning.changes import PlanFacts, changes, expected_soc
+from planning.documents import plan_record, problem_from_record, problem_record
 from planning.model import Battery, DemandCharge, Group, Plan, Problem
+from planning.overrides import Override, overridden_connectors, overridden_requests
 from planning.publication import to_publication
 from planning.site_state import ConnectorState, SiteState
 from planning.solve import solve
@@ -83,9 +88,13 @@ def plan_site(
         start_at + HORIZON_SLOTS * SLOT,
         return_forecasts(rows),
         daily_consumption(workplace.landing, workplace.registry.vehicles_of(site_id), site_id=site_id, as_of=as_of),
+        _arrival_forecasts(workplace, fleet, as_of),
     )
-    state = site_state(site, workplace.registry.connectors_of(site_id), inputs, fleet)
-    assembled = assemble(state, book.requests(fleet.vehicles), as_of=as_of)
+    overrides = overrides_in_force(workplace, site_id=site_id, as_of=as_of)
+    known = site_state(site, workplace.registry.connectors_of(site_id), inputs, fleet)
+    state = replace(known, connectors=overridden_connectors(known.connectors, overrides, as_of=as_of))
+    requests = overridden_requests(book.requests(fleet.vehicles), state.connectors, overrides, as_of=as_of)
+    assembled = with_overrides(assemble(state, requests, as_of=as_of), overrides)
     document = json.dumps(problem_record(assembled.problem), sort_keys=True)
     digest = hashlib.sha256(f"{site_id}|{format_instant(as_of)}|{document}".encode()).hexdigest()
     plan = solve(assembled.problem, as_of=as_of)
@@ -93,8 +102,46 @@ def plan_site(
     phases = {vehicle.vehicle_id: vehicle.phases for vehicle in workplace.registry.vehicles}
     publication = to_publication(plan, assembled.problem, state, plan_id=plan_id, as_of=as_of, vehicle_phases=phases)
     planned = SitePlan(plan_id, as_of, assembled.problem, plan, assembled.inputs, publication)
+    before = facts_of_latest(workplace.landing, site_id=site_id, before=as_of)
+    changed = changes(before, _facts(planned), trigger=trigger)
+    planned = replace(planned, inputs={**planned.inputs, "changes": changed})
     _land(workplace, planned, site, trigger=trigger, problem_json=document)
     return planned
+
+
+def with_overrides(assembled: Assembled, overrides: Sequence[Override]) -> Assembled:
+    """Return an assembled problem whose inputs name the overrides that it follows."""
+    return replace(assembled, inputs={**assembled.inputs, "overrides": [one.note for one in overrides]})
+
+
+def _facts(planned: SitePlan) -> PlanFacts:
+    return PlanFacts(
+        planned.plan_id,
+        planned.as_of,
+        planned.inputs,
+        planned.problem,
+        planned.publication,
+        expected_soc(planned.problem, planned.plan.power_kw),
+    )
+
+
+def facts_of_latest(landing: Landing, *, site_id: str, before: datetime) -> PlanFacts | None:
+    """Return what is compared of a site's latest plan before an instant; None where there is none within a day."""
+    plans = landing.read("plan", as_of=before, since=before - timedelta(days=1))
+    made = plans.filter(pl.col("site_id") == site_id, pl.col("as_of") < before).sort("as_of", "plan_id")
+    if made.is_empty():
+        return None
+    row = made.row(-1, named=True)
+    problem = problem_from_record(json.loads(row["problem_json"]))
+    powers = np.array([one["power_kw"] for one in json.loads(row["plan_json"])["vehicles"]])
+    return PlanFacts(
+        row["plan_id"],
+        row["as_of"],
+        json.loads(row["inputs_json"]),
+        problem,
+        Publication.model_validate_json(row["publication_json"]),
+        expected_soc(problem, powers.reshape(problem.fleet.size, problem.slots)),
+    )
 
 
 def publication_of(workplace: Workplace, *, site_id: str, as_of: datetime) -> Publication:
@@ -113,6 +160,23 @@ def publication_of(workplace: Workplace, *, site_id: str, as_of: datetime) -> Pu
 def _forecasts_of(workplace: Workplace, site_id: str, as_of: datetime) -> pl.DataFrame:
     rows = workplace.landing.read("forecast", as_of=as_of, since=as_of - timedelta(days=1))
     return rows.filter(pl.col("site_id") == site_id, pl.col("predicted_at") == as_of)
+
+
+def _arrival_forecasts(workplace: Workplace, fleet: FleetState, as_of: datetime) -> dict[str, ReturnForecast]:
+    """Return, for every plugged vehicle, the last forecast that was made before it was plugged in."""
+    plugged = {state.vehicle.vehicle_id: state.transaction for state in fleet.vehicles if state.transaction}
+    if not plugged:
+        return {}
+    first = min(transaction.started_at for transaction in plugged.values())
+    made = workplace.landing.read("forecast", as_of=as_of, since=first - timedelta(days=1))
+    found: dict[str, ReturnForecast] = {}
+    for vehicle_id, transaction in plugged.items():
+        known = made.filter(
+            pl.col("vehicle_id") == vehicle_id,
+            pl.col("predicted_at").is_between(transaction.started_at - timedelta(days=1), transaction.started_at),
+        )
+        found |= return_forecasts(known.filter(pl.col("predicted_at") == pl.col("predicted_at").max()))
+    return found
 
 
 def site_state(site: Site, connectors: tuple[Connector, ...], inputs: SiteInputs, fleet: FleetState) -> SiteState:

@@ -1,7 +1,7 @@
 """From what is known of each vehicle to the request that a plan answers: when it comes, with what, when it leaves."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,12 +28,12 @@ CONSUMPTION_HISTORY = timedelta(days=28)
 PLUG_IN_DELAY = timedelta(minutes=10)
 STILL_UNPLUGGED = timedelta(minutes=30)
 """A vehicle at its depot that is not plugged in is taken to be plugged in this long from now: somebody is alerted."""
+UNPLUGGED_BEFORE = timedelta(minutes=10)
+"""Drivers unplug minutes before they leave, and some leave a little early; a vehicle is planned to be ready by then."""
+
 OVERDUE_DEPARTURE = timedelta(minutes=30)
 RETURN_MARGIN = timedelta(hours=2)
 LEAST_STAY = timedelta(hours=1)
-READY_AHEAD = timedelta(minutes=15)
-"""Plugs are pulled some minutes before a departure; what a plan leaves for the last of them is lost."""
-
 SOC_MARGIN_PP = 1.0
 """Readings come every half hour and are rounded; batteries and chargers are not quite what their papers say."""
 
@@ -65,13 +65,17 @@ def daily_consumption(
 
 @dataclass(frozen=True, slots=True)
 class RequestBook:
-    """What turns a vehicle's state into its request: the site, the instant, the horizon, forecasts and consumption."""
+    """What turns a vehicle's state into its request: the site, the instant, the horizon, forecasts and consumption.
+
+    ``arrivals`` holds, of vehicles that are back, the last forecast that was made before they came.
+    """
 
     site: Site
     as_of: datetime
     horizon_end: datetime
     returns: Mapping[str, ReturnForecast]
     consumption: Mapping[str, float]
+    arrivals: Mapping[str, ReturnForecast] = field(default_factory=dict)
 
     def requests(self, states: Sequence[VehicleState]) -> list[VehicleRequest]:
         """Return one request for each vehicle that can be planned."""
@@ -91,14 +95,14 @@ class RequestBook:
             spec=spec,
             requested_departure_at=departure_at,
             soc=self._soc(state, spec),
-            requirement=self._requirement(vehicle, spec, duty),
+            requirement=self.requirement(vehicle, duty),
             plugged_at=None if transaction is None else (transaction.station_id, transaction.connector_id),
             transaction_id=None if transaction is None else transaction.transaction_id,
             arrival=arrival,
-            ready_ahead=READY_AHEAD,
             bay=_bay(vehicle),
             has_red_telltale=state.has_red_telltale,
             departure_source=source,
+            unplugged_before=UNPLUGGED_BEFORE if source == "dispatch" else timedelta(0),
         )
 
     def _arrival(self, state: VehicleState) -> tuple[ArrivalEstimate | None, datetime]:
@@ -134,7 +138,8 @@ class RequestBook:
 
     def _soc(self, state: VehicleState, spec: VehicleSpec) -> SocEstimate:
         evidence = state.evidence
-        forecast = self.returns.get(state.vehicle.vehicle_id)
+        vehicle_id = state.vehicle.vehicle_id
+        forecast = self.returns.get(vehicle_id) or self.arrivals.get(vehicle_id)
         if state.presence == "out":
             # A vehicle on the road arrives with less than it shows now: only the forecast speaks of arrival.
             evidence = replace(evidence, moved_since=True)
@@ -144,6 +149,7 @@ class RequestBook:
                 forecast_soc_pct=forecast.planned_soc_pct,
                 forecast_rung=forecast.rung,
                 forecast_at=forecast.newest_input_at,
+                forecast_high_soc_pct=forecast.high_soc_pct,
             )
         return estimate_soc(
             evidence,
@@ -153,7 +159,9 @@ class RequestBook:
             efficiency=spec.efficiency or 0.9,
         )
 
-    def _requirement(self, vehicle: Vehicle, spec: VehicleSpec, duty: Row | None) -> Requirement:
+    def requirement(self, vehicle: Vehicle, duty: Row | None) -> Requirement:
+        """Return the SoC that a vehicle must leave with for a duty, and who asked for it."""
+        spec = vehicle_spec(vehicle)
         if duty is None:
             return Requirement(max(IDLE_SOC_PCT, self.site.reserve_soc_pct), "no duty ahead", None)
         reference = vehicle.reference_kwh_per_km or CLASS_KWH_PER_KM[vehicle.vehicle_class]

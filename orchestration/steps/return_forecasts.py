@@ -27,6 +27,7 @@ class ReturnForecast:
     rung: int
     newest_input_at: datetime | None
     name: str
+    high_soc_pct: float | None = None
     caution: float = 1.0
 
     @property
@@ -71,6 +72,7 @@ def return_forecasts(rows: pl.DataFrame) -> dict[str, ReturnForecast]:
                 rung=max(row["rung"], arrival.get("rung", row["rung"])),
                 newest_input_at=row["newest_input_at"],
                 name=row["name"],
+                high_soc_pct=arrival.get("q975"),
             ),
         )
     return found

@@ -71,20 +71,6 @@ def test_a_plugged_vehicle_starts_now_on_its_connector() -> None:
     assert fleet.min_power_kw.tolist() == [4.2]  # what is published is rounded down to 0.1 kW
 
 
-@pytest.mark.parametrize(
-    ("leaves_in", "ready_slot"),
-    [
-        (timedelta(hours=12, minutes=10), 47),  # ready by 05:55, so that slot 47 is not counted on
-        (timedelta(minutes=40), 1),
-        (timedelta(minutes=20), 1),  # it leaves in slot 1: what is left of slot 0 still serves it
-    ],
-)
-def test_a_vehicle_is_ready_some_time_before_it_leaves(leaves_in: timedelta, ready_slot: int) -> None:
-    early = plugged(1, requested_departure_at=START + leaves_in, ready_ahead=timedelta(minutes=15))
-    fleet = assemble(site(connector(1)), [early], as_of=AS_OF).problem.fleet
-    assert fleet.departure_slot.tolist() == [ready_slot]
-
-
 def test_a_vehicle_still_out_arrives_late() -> None:
     fleet = assemble(site(connector(1)), [out(2.1)], as_of=AS_OF).problem.fleet
     assert fleet.arrival_slot.tolist() == [9]
@@ -214,3 +200,18 @@ def test_a_vehicle_of_both_currents_takes_the_weakest_that_serves_it() -> None:
     hurried = assemble(state, [fast], as_of=AS_OF).problem.fleet
     assert hurried.is_dc[0]
     assert hurried.max_power_kw.tolist() == [50.0]
+
+
+@pytest.mark.parametrize(("minutes", "slot"), [(730, 48), (735, 48), (739, 48), (740, 48), (745, 49)])
+def test_a_vehicle_is_ready_before_its_driver_unplugs_it(minutes: int, slot: int) -> None:
+    early = plugged(
+        1, requested_departure_at=START + timedelta(minutes=minutes), unplugged_before=timedelta(minutes=10)
+    )
+    assembled = assemble(site(connector(1, transaction_id="7")), [early], as_of=START)
+    assert assembled.problem.fleet.departure_slot.tolist() == [slot]
+
+
+def test_a_vehicle_that_is_about_to_leave_is_still_planned() -> None:
+    leaving = plugged(1, requested_departure_at=START + timedelta(minutes=20), unplugged_before=timedelta(minutes=10))
+    assembled = assemble(site(connector(1, transaction_id="7")), [leaving], as_of=START)
+    assert assembled.problem.fleet.departure_slot.tolist() == [1]

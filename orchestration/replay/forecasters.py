@@ -1,0 +1,148 @@
+"""What the platform knew at an instant of the past, and simpler ways of knowing: class medians, nothing."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, time, timedelta
+from functools import cache
+from pathlib import Path
+
+import polars as pl
+
+from core.time_grid import SLOT, local_date, local_instant
+from ingestion.registry.models import Site
+from ml.cycles import clock_h
+from ml.dataset import KnownFacts
+from ml.fleet import fleet_facts
+from ml.forecasting import forecast_site
+from orchestration.steps.fleet_state import OpenTransaction, VehicleState, read_fleet_state
+from orchestration.steps.requests import RequestBook, daily_consumption
+from orchestration.steps.return_forecasts import ReturnForecast, return_forecasts
+from orchestration.steps.workplace import Workplace
+from planning.fallback import SocEvidence
+from planning.replay.observation import Observation, PluggedIn
+from planning.site_state import VehicleRequest
+
+HISTORY = timedelta(days=60)
+Returns = Mapping[str, ReturnForecast]
+ReturnsAt = Callable[[datetime], Returns]
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What can be asked of the past of a site: states of its vehicles, forecasts of returns, consumption at the start.
+
+    Whoever asks twice is answered from memory, so that contenders and faults of one night share the work.
+    """
+
+    states_at: Callable[[datetime], Mapping[str, VehicleState]]
+    returns_at: ReturnsAt
+    consumption: Mapping[str, float]
+
+    @classmethod
+    def of(cls, workplace: Workplace, *, site_id: str, start_at: datetime, models_dir: Path) -> "Knowledge":
+        """Return what the platform knew of a site from an instant on, with models that were no newer."""
+        landing, registry = workplace.landing, workplace.registry
+
+        @cache
+        def states_at(at: datetime) -> Mapping[str, VehicleState]:
+            fleet = read_fleet_state(landing, registry, site_id=site_id, as_of=at)
+            return {state.vehicle.vehicle_id: state for state in fleet.vehicles}
+
+        @cache
+        def returns_at(at: datetime) -> Returns:
+            return return_forecasts(forecast_site(landing, site_id=site_id, as_of=at, models_dir=models_dir))
+
+        vehicles = registry.vehicles_of(site_id)
+        return cls(states_at, returns_at, daily_consumption(landing, vehicles, site_id=site_id, as_of=start_at))
+
+
+@dataclass
+class PlatformForecaster:
+    """The platform's own state, forecasts and requirements as of each instant, for the vehicles of a span.
+
+    Where vehicles are plugged and what chargers count is what the replay shows; all else is read from landing as of
+    then. ``end_at`` ends the span: departures beyond it are not planned. Forecasts are made anew ``forecast_every``.
+    """
+
+    site: Site
+    start_at: datetime
+    end_at: datetime
+    vehicle_ids: frozenset[str]
+    knowledge: Knowledge
+    forecast_every: timedelta = SLOT
+    _arrivals: dict[str, ReturnForecast] = field(default_factory=dict)
+
+    def requests(self, seen: Observation) -> Sequence[VehicleRequest]:
+        """Return the requests of the span's vehicles, as the platform would make them at that instant."""
+        plugged = seen.of_vehicles()
+        awaited = self.vehicle_ids - seen.gone - plugged.keys()
+        returns = {vehicle_id: self._return(vehicle_id, seen) for vehicle_id in sorted(awaited)}
+        known = {vehicle_id: forecast for vehicle_id, forecast in returns.items() if forecast is not None}
+        self._arrivals |= known
+        book = self.book(seen.at, known)
+        states = [self._state(vehicle_id, seen, plugged) for vehicle_id in sorted(self.vehicle_ids - seen.gone)]
+        requests = book.requests([state for state in states if state is not None])
+        return [request for request in requests if request.requested_departure_at <= self.end_at]
+
+    def book(self, at: datetime, returns: Returns) -> RequestBook:
+        """Return the request book of an instant."""
+        horizon_end = self.end_at + timedelta(days=1)
+        return RequestBook(self.site, at, horizon_end, returns, self.knowledge.consumption, self._arrivals)
+
+    def _return(self, vehicle_id: str, seen: Observation) -> ReturnForecast | None:
+        """Return the forecast of a vehicle that is out, made with what its telematics had told by then."""
+        until = seen.seen_until.get(vehicle_id, seen.at)
+        at = self.start_at + (until - self.start_at) // self.forecast_every * self.forecast_every
+        return self.knowledge.returns_at(at).get(vehicle_id)
+
+    def _state(self, vehicle_id: str, seen: Observation, plugged: Mapping[str, PluggedIn]) -> VehicleState | None:
+        state = self.knowledge.states_at(seen.seen_until.get(vehicle_id, seen.at)).get(vehicle_id)
+        if state is None:
+            return None
+        if vehicle_id in plugged:
+            return self._plugged(state, plugged[vehicle_id])
+        # The record has it plugged in; the replay has not, or nobody knows that this is it.
+        return replace(state, presence="at_depot", transaction=None) if state.presence == "plugged" else state
+
+    def _plugged(self, state: VehicleState, one: PluggedIn) -> VehicleState:
+        station_id, connector_id = one.connector
+        arrival = one.readings[0][0].soc_pct if one.readings else None
+        return replace(
+            state,
+            presence="plugged",
+            transaction=OpenTransaction(
+                station_id, connector_id, one.transaction_id, one.plugged_at, state.vehicle.vehicle_id, 1.0
+            ),
+            evidence=SocEvidence(
+                reading=one.reading,
+                charged_kwh=one.charged_kwh,
+                arrival_soc_pct=arrival,
+                counted_kwh=one.counted_kwh,
+            ),
+        )
+
+
+def class_median_returns(workplace: Workplace, *, site_id: str, start_at: datetime) -> ReturnsAt:
+    """Return a function that knows of every vehicle what is usual for its class, by what was known at the start."""
+    facts = fleet_facts(KnownFacts(workplace.landing, as_of=start_at, since=start_at - HISTORY), site_id=site_id)
+    vehicles = facts.vehicles.select("vehicle_id", "vehicle_class")
+    usual = (
+        facts.cycles.filter(pl.col("returned_at").is_not_null())
+        .join(vehicles, on="vehicle_id")
+        .with_columns(return_h=clock_h(pl.col("returned_at"), facts.timezone))
+        .group_by("vehicle_class")
+        .agg(pl.col("return_h").median(), pl.col("soc_arrival_pct").median())
+    )
+    by_class = {row[0]: (row[1], row[2]) for row in usual.iter_rows()}
+    today = local_date(start_at, facts.timezone)
+    found = {
+        vehicle_id: _usual_return(today, facts.timezone, *by_class[vehicle_class])
+        for vehicle_id, vehicle_class in vehicles.iter_rows()
+        if vehicle_class in by_class
+    }
+    return lambda at: found  # noqa: ARG005 - a median does not change with the hour
+
+
+def _usual_return(today: date, timezone: str, hours: float, soc_pct: float | None) -> ReturnForecast:
+    at = local_instant(today, time(0), timezone) + timedelta(hours=hours)
+    return ReturnForecast(at, at, soc_pct, soc_pct, 5, None, "class median")

@@ -1,0 +1,245 @@
+"""The closed loop: see, decide, let a quarter of an hour pass on true batteries, and see again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import numpy as np
+
+from planning.fallback import Reading
+from planning.model import Battery, FloatArray
+from planning.replay.observation import Forecaster, Observation, PluggedIn
+from planning.replay.policies import Orders, Policy, with_peak_so_far
+from planning.replay.world import REPORTS_EVERY, GuestStay, TrueStay, World, slot_start, slots_of
+from planning.site_state import ConnectorKey, ConnectorState, SiteState
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A policy with what it knows. ``is_omniscient``: it reads every SoC exactly and at any instant."""
+
+    name: str
+    forecaster: Forecaster
+    policy: Policy
+    is_omniscient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """A departure as it came about; ``short_kwh`` is what the battery lacked of the required SoC."""
+
+    vehicle_id: str
+    at: datetime
+    soc_pct: float
+    required_soc_pct: float
+    short_kwh: float
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What a contender made of a span: departures, charging and stationary battery per slot, plans, new profiles."""
+
+    contender: str
+    departures: tuple[Departure, ...]
+    charging_kw: FloatArray
+    battery_kw: FloatArray
+    plans: int
+    profiles: int
+    profiles_unchanged: int
+
+
+@dataclass(slots=True)
+class _Outlet:
+    """A connector in use: who is on it, the true SoC (0 to 1), the readings so far and what was counted."""
+
+    stay: TrueStay | GuestStay
+    transaction_id: str
+    soc: float
+    counted_kwh: float = 0.0
+    readings: tuple[tuple[Reading, float], ...] = ()
+
+
+def replay(world: World, contender: Contender) -> Played:
+    """Play a world under a contender.
+
+    A slot counts for a vehicle when it is plugged in for the whole of it. What the contender sees is what the site's
+    instruments would show; between two readings of a vehicle the charger's meter counts on.
+    """
+    return _Run(world, contender).played()
+
+
+class _Run:
+    """One contender's way through a world.
+
+    Invariants: nothing of a stay is shown before its first slot; a battery is charged by orders alone.
+    """
+
+    def __init__(self, world: World, contender: Contender) -> None:
+        self._world, self._contender = world, contender
+        site = world.settled
+        self._connectors: Mapping[ConnectorKey, ConnectorState] = {item.key: item for item in site.connectors}
+        self._outlets: dict[ConnectorKey, _Outlet] = {}
+        self._soc: dict[str, float] = {}
+        self._gone: set[str] = set()
+        self._departures: list[Departure] = []
+        self._charging_kw, self._battery_kw = np.zeros(site.slots), np.zeros(site.slots)
+        self._stored_kwh = 0.0 if site.battery is None else site.battery.start_kwh
+        self._plans = self._profiles = self._unchanged = 0
+        self._held: dict[ConnectorKey, tuple[tuple[datetime, float], ...]] = {}
+        self._arrivals, self._ends = _by_slot(world)
+
+    def played(self) -> Played:
+        """Return what came of it."""
+        for slot in range(self._world.settled.slots):
+            for stay in self._ends.get(slot, ()):
+                self._leave(stay)
+            for number, stay in self._arrivals.get(slot, ()):
+                self._arrive(stay, number)
+            if self._outlets:
+                self._pass(slot, self._orders(slot))
+        for stay in self._ends.get(self._world.settled.slots, ()):
+            self._leave(stay)
+        return Played(
+            contender=self._contender.name,
+            departures=tuple(self._departures),
+            charging_kw=self._charging_kw,
+            battery_kw=self._battery_kw,
+            plans=self._plans,
+            profiles=self._profiles,
+            profiles_unchanged=self._unchanged,
+        )
+
+    def _arrive(self, stay: TrueStay | GuestStay, number: int) -> None:
+        if isinstance(stay, GuestStay):
+            soc = 0.0
+        else:
+            known = self._soc.get(stay.vehicle_id, 0.5)
+            soc = known if stay.start_soc_pct is None else stay.start_soc_pct / 100
+        self._outlets[stay.connector] = _Outlet(stay, f"replay-{number}", soc)
+
+    def _leave(self, stay: TrueStay | GuestStay) -> None:
+        outlet = self._outlets.get(stay.connector)
+        is_there = outlet is not None and outlet.stay is stay
+        if is_there:
+            del self._outlets[stay.connector]
+            self._held.pop(stay.connector, None)
+        if isinstance(stay, GuestStay):
+            return
+        soc = outlet.soc if outlet is not None and is_there else (stay.start_soc_pct or 0.0) / 100
+        self._soc[stay.vehicle_id] = soc
+        if stay.required is not None:
+            self._gone.add(stay.vehicle_id)
+            lacking = max(0.0, stay.required.soc_pct / 100 - soc) * stay.battery.capacity_kwh
+            self._departures.append(
+                Departure(stay.vehicle_id, stay.unplugged_at, 100 * soc, stay.required.soc_pct, lacking)
+            )
+
+    def _orders(self, slot: int) -> Orders:
+        at = slot_start(self._world.settled, slot)
+        site = self._site(slot)
+        orders = self._contender.policy(site, self._contender.forecaster.requests(self._observe(at)), at)
+        self._plans += 1
+        for key, periods in orders.periods.items():
+            if continues(self._held.get(key), periods, at):
+                self._unchanged += 1
+            else:
+                self._profiles += 1
+            self._held[key] = periods
+        return orders
+
+    def _site(self, slot: int) -> SiteState:
+        """Return the site as known, with its transactions, the peaks so far and what its battery holds."""
+        known = self._world.known(slot)
+        running = {key: outlet.transaction_id for key, outlet in self._outlets.items()}
+        connectors = tuple(replace(item, transaction_id=running.get(item.key)) for item in known.connectors)
+        battery = None if known.battery is None else replace(known.battery, start_kwh=self._stored_kwh)
+        site = replace(known, connectors=connectors, battery=battery)
+        return with_peak_so_far(site, self._peaks_kw(slot))
+
+    def _peaks_kw(self, slot: int) -> dict[str, float]:
+        """Return the highest import so far within each demand charge's slots."""
+        settled = self._world.settled
+        drawn = settled.base_load_kw - settled.pv_kw + self._charging_kw + self._battery_kw
+        past = {}
+        for charge in settled.demand_charges:
+            counted = np.arange(slot) if charge.slots is None else charge.slots[charge.slots < slot]
+            past[charge.name] = float(drawn[counted].max(initial=0.0))
+        return past
+
+    def _observe(self, at: datetime) -> Observation:
+        plugged = tuple(self._show(key, outlet, at) for key, outlet in sorted(self._outlets.items()))
+        return Observation(at=at, plugged=plugged, gone=frozenset(self._gone))
+
+    def _show(self, key: ConnectorKey, outlet: _Outlet, at: datetime) -> PluggedIn:
+        vehicle_id = outlet.stay.vehicle_id if isinstance(outlet.stay, TrueStay) else None
+        exact = self._contender.is_omniscient
+        latest = outlet.readings[-1][0].observed_at if outlet.readings else None
+        if vehicle_id is not None and (exact or latest is None or at - latest >= REPORTS_EVERY):
+            percent = 100 * outlet.soc if exact else round(100 * outlet.soc)
+            outlet.readings = (*outlet.readings, (Reading(percent, at, "telematics"), outlet.counted_kwh))
+        return PluggedIn(
+            connector=key,
+            transaction_id=outlet.transaction_id,
+            plugged_at=outlet.stay.plugged_at,
+            vehicle_id=vehicle_id,
+            counted_kwh=outlet.counted_kwh,
+            readings=outlet.readings,
+        )
+
+    def _pass(self, slot: int, orders: Orders) -> None:
+        """Let a slot pass: every battery takes what it can of what its connector offers."""
+        hours = self._world.settled.slot_minutes / 60
+        for key, outlet in self._outlets.items():
+            connector = self._connectors[key]
+            offered = min(orders.limit_kw.get(key, connector.fallback_kw), connector.max_kw)
+            if key in self._world.dead or offered < min(connector.min_kw, connector.max_kw) - 1e-9:
+                offered = 0.0
+            power_kw = offered
+            if isinstance(outlet.stay, TrueStay):
+                power_kw, outlet.soc = outlet.stay.battery.charge(outlet.soc, offered, hours)
+            outlet.counted_kwh += power_kw * hours
+            self._charging_kw[slot] += power_kw
+        self._battery_kw[slot] = self._stationary(orders.battery_kw, hours)
+
+    def _stationary(self, wanted_kw: float, hours: float) -> float:
+        """Charge or discharge the stationary battery within its bounds."""
+        spec = self._world.settled.battery
+        if spec is None:
+            return 0.0
+        power_kw = float(np.clip(wanted_kw, -_givable_kw(spec, self._stored_kwh, hours), spec.max_power_kw))
+        power_kw = min(power_kw, (spec.capacity_kwh - self._stored_kwh) / spec.charge_efficiency / hours)
+        into = power_kw * spec.charge_efficiency if power_kw > 0 else power_kw / spec.discharge_efficiency
+        self._stored_kwh += into * hours
+        return power_kw
+
+
+def continues(
+    held: tuple[tuple[datetime, float], ...] | None, periods: tuple[tuple[datetime, float], ...], at: datetime
+) -> bool:
+    """Say whether new periods are what a connector holds already, from an instant on."""
+    if not held:
+        return False
+    past = [limit_kw for start_at, limit_kw in held if start_at <= at]
+    rest = tuple((start_at, limit_kw) for start_at, limit_kw in held if start_at > at)
+    return bool(past) and periods == ((at, past[-1]), *rest)
+
+
+def _givable_kw(spec: Battery, stored_kwh: float, hours: float) -> float:
+    return min(spec.max_power_kw, stored_kwh * spec.discharge_efficiency / hours)
+
+
+Arrivals = dict[int, list[tuple[int, TrueStay | GuestStay]]]
+Ends = dict[int, list[TrueStay | GuestStay]]
+
+
+def _by_slot(world: World) -> tuple[Arrivals, Ends]:
+    """Return who comes with which slot, and who is gone with which."""
+    arrivals: Arrivals = {}
+    ends: Ends = {}
+    stays: list[TrueStay | GuestStay] = [*world.stays, *world.guests]
+    for number, stay in enumerate(sorted(stays, key=lambda stay: (stay.plugged_at, stay.connector))):
+        first, last = slots_of(world.settled, stay.plugged_at, stay.unplugged_at)
+        ends.setdefault(max(first, last), []).append(stay)
+        if first < last:
+            arrivals.setdefault(first, []).append((number, stay))
+    return arrivals, ends

@@ -1,0 +1,86 @@
+"""Faults: each hides or breaks what it says and nothing else, and every contender meets the same."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from planning.replay.faults import FAULTS, FROZEN_AT_PCT, LATE_BY, OUTAGE_AFTER, Disturbed, is_hit
+from planning.replay.loop import Contender, replay
+from planning.replay.observation import Observation
+from planning.replay.policies import policy_of
+from tests.planning.replay.yard import START, Timetable, stay, world
+
+STAYS = [stay(number, kind="tram", arrive_h=3 + number, need=60) for number in range(4)]
+HIT = [one.vehicle_id for one in STAYS if is_hit(one.vehicle_id, 3)]
+
+
+def seen_under(name: str) -> list[Observation]:
+    """Return what the inner forecaster saw under a fault."""
+    fault, inner = FAULTS[name], Timetable(STAYS)
+    over = fault.world(world(STAYS))
+    replay(over, Contender("planned", Disturbed(inner, fault, over), policy_of("edf")))
+    return inner.seen
+
+
+def test_the_names_hit_some_and_spare_some() -> None:
+    assert 0 < len(HIT) < len(STAYS)
+
+
+def test_no_fault_changes_nothing() -> None:
+    plain = Timetable(STAYS)
+    replay(world(STAYS), Contender("planned", plain, policy_of("edf")))
+    assert seen_under("none") == plain.seen
+
+
+def test_stale_readings_leave_the_charger_to_count_from_plug_in() -> None:
+    for seen in seen_under("stale_soc"):
+        assert set(seen.seen_until) == {one.vehicle_id for one in STAYS}
+        for one in seen.plugged:
+            assert all(seen.at - reading.observed_at >= timedelta(hours=3) for reading, _ in one.readings)
+            if not one.readings:
+                assert one.charged_kwh == one.counted_kwh
+
+
+def test_frozen_vehicles_show_the_same_with_fresh_time_stamps() -> None:
+    last = [seen for seen in seen_under("frozen_soc") if len(seen.plugged) == 4][-1]
+    shown = {one.vehicle_id: one.reading for one in last.plugged}
+    for name, reading in shown.items():
+        assert reading is not None
+        assert last.at - reading.observed_at <= timedelta(minutes=30)
+        assert (reading.soc_pct == FROZEN_AT_PCT) == (name in HIT)
+
+
+def test_lost_ids_leave_guests() -> None:
+    last = [seen for seen in seen_under("lost_ids") if len(seen.plugged) == 4][-1]
+    assert sum(one.vehicle_id is None for one in last.plugged) == len(HIT)
+
+
+def test_an_outage_leaves_readings_of_before() -> None:
+    silent_at = START + OUTAGE_AFTER
+    for seen in seen_under("telematics_outage"):
+        readings = [reading for one in seen.plugged for reading, _ in one.readings]
+        assert all(reading.observed_at <= silent_at for reading in readings)
+        assert bool(seen.seen_until) == (seen.at > silent_at)
+
+
+def test_a_dead_charger_gives_nothing_to_anybody() -> None:
+    over = FAULTS["dead_charger"].world(world(STAYS))
+    [dead] = over.dead
+    played = replay(over, Contender("planned", Timetable(STAYS), policy_of("edf")))
+    victim = next(one.vehicle_id for one in STAYS if one.connector == dead)
+    soc = {departure.vehicle_id: departure.soc_pct for departure in played.departures}
+    assert soc.pop(victim) == pytest.approx(30.0)
+    assert min(soc.values()) > 60
+
+
+def test_a_late_return_comes_later_and_is_not_told() -> None:
+    over = FAULTS["late_return"].world(world(STAYS))
+    late = [new for old, new in zip(STAYS, over.stays, strict=True) if old != new]
+    assert len(late) == 1
+    was = next(one for one in STAYS if one.vehicle_id == late[0].vehicle_id)
+    assert late[0] == replace(was, plugged_at=was.plugged_at + LATE_BY)
+    for seen in seen_under("late_return"):
+        if seen.at < late[0].plugged_at:
+            assert seen.seen_until[was.vehicle_id] < was.plugged_at
+            assert was.vehicle_id not in seen.of_vehicles()
