@@ -104,38 +104,11 @@ class Bridge:
         held_store = HeldStore(self._store)
         conductor = Conductor(config, last_sequence=held_store.last_sequence())
         transactions = Transactions(self._store)
-        happenings = Happenings(
-            depot=depot,
-            transactions=transactions,
-            events=self._recording.events,
-            conductor=conductor,
-            clock=clock,
-            hash_token=hash_token,
-            access=config.access,
-        )
-        happenings.restore()
-        self._dispatcher = Dispatcher(
-            conductor,
-            depot=depot,
-            outbox=outbox,
-            held_store=held_store,
-            memory=memory,
-            recording=self._recording,
-            boot_grace_s=config.link.boot_grace_s,
-        )
-        self._dispatcher.restore()
+        happenings = self._happenings(depot, transactions, conductor, hash_token)
+        self._dispatcher = self._restored_dispatcher(conductor, depot, held_store, memory)
         protocols = _protocols()
         handlers = _handlers(happenings, clock, heartbeat_interval_s=config.link.heartbeat_interval_s)
-        desk = RelayDesk(
-            queue=UpstreamQueue(self._store),
-            book=UpstreamBook(self._store),
-            happenings=happenings,
-            audit=audit,
-            recording=self._recording,
-            hash_token=hash_token,
-            link=config.link,
-        )
-        relays = Relays(config, desk=desk, handlers=handlers)
+        relays = Relays(config, desk=self._relay_desk(happenings, audit, hash_token), handlers=handlers)
         publishing = PublishersDesk(depot, self._dispatcher, happenings, self._recording, protocols)
         self._publishers = Publishers(config, publishing)
         self._stations = StationServer(
@@ -167,11 +140,56 @@ class Bridge:
             token=secret(config.http.token_env),
             max_body_bytes=config.http.max_body_bytes,
         )
-        self.vdv463: Vdv463Server | None = None
-        if config.vdv463 is not None:
-            self.vdv463 = Vdv463Server(config, config.vdv463, view=self._view, requests=requests, book=transactions)
+        self.vdv463 = self._vdv463_server(requests, transactions)
+        if self.vdv463 is not None:
             back_ends.others.append(self.vdv463)
         self.http_port = 0
+
+    def _happenings(
+        self, depot: Depot, transactions: Transactions, conductor: Conductor, hash_token: Hasher
+    ) -> Happenings:
+        happenings = Happenings(
+            depot=depot,
+            transactions=transactions,
+            events=self._recording.events,
+            conductor=conductor,
+            clock=self._recording.clock,
+            hash_token=hash_token,
+            access=self._config.access,
+        )
+        happenings.restore()
+        return happenings
+
+    def _restored_dispatcher(
+        self, conductor: Conductor, depot: Depot, held_store: HeldStore, memory: Memory
+    ) -> Dispatcher:
+        dispatcher = Dispatcher(
+            conductor,
+            depot=depot,
+            outbox=self._outbox,
+            held_store=held_store,
+            memory=memory,
+            recording=self._recording,
+            boot_grace_s=self._config.link.boot_grace_s,
+        )
+        dispatcher.restore()
+        return dispatcher
+
+    def _relay_desk(self, happenings: Happenings, audit: Audit, hash_token: Hasher) -> RelayDesk:
+        return RelayDesk(
+            queue=UpstreamQueue(self._store),
+            book=UpstreamBook(self._store),
+            happenings=happenings,
+            audit=audit,
+            recording=self._recording,
+            hash_token=hash_token,
+            link=self._config.link,
+        )
+
+    def _vdv463_server(self, requests: ChargingRequests, book: Transactions) -> Vdv463Server | None:
+        if self._config.vdv463 is None:
+            return None
+        return Vdv463Server(self._config, self._config.vdv463, view=self._view, requests=requests, book=book)
 
     @property
     def station_ports(self) -> list[int]:

@@ -113,7 +113,7 @@ def test_the_sensor_plans_each_site_of_the_chain_with_the_same_instant(definitio
 
 def test_marts_are_built_once_the_last_site_is_planned_or_could_not_be(definitions: dg.Definitions) -> None:
     tags = {"depotwise/chain": "nightly", "depotwise/sites": "north,south", FIRST_TAG: FIRST}
-    _, on_success, on_failure = SENSORS
+    on_success, on_failure = (one for one in SENSORS if one.name.startswith("marts_after"))
     with dg.DagsterInstance.ephemeral() as instance:
         north, south = (
             dg.DagsterRun(job_name="plan", run_config=CONFIG, tags=tags, status=status)
