@@ -7,7 +7,7 @@ for the planned ones shrinks by this idle reserve, slot by slot.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import ceil
 from typing import Any
@@ -212,6 +212,8 @@ def _problem(site: SiteState, planned: Sequence[_Planned]) -> Problem:
         for place, item in enumerate(site.connectors)
         if item.key not in guests and not item.is_out_of_service
     )
+    offered = {item.index for item in items}
+    rows = [one.row if one.row.bay in offered else replace(one.row, bay=NO_CONNECTOR) for one in planned]
     attended = np.zeros(site.slots, dtype=np.bool_) if site.attended is None else site.attended
     return Problem(
         site_id=site.site_id,
@@ -229,7 +231,7 @@ def _problem(site: SiteState, planned: Sequence[_Planned]) -> Problem:
         connectors=Connectors(items, attended),
         groups=tuple(_group(site, group, reserve) for group in site.groups),
         enforce_min_power=True,
-        fleet=fleet_of([one.row for one in planned]),
+        fleet=fleet_of(rows),
     )
 
 

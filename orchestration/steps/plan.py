@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -26,12 +27,14 @@ from orchestration.steps.workplace import Workplace
 from planning.assembly import Assembled, assemble
 from planning.changes import PlanFacts, changes, expected_soc
 from planning.documents import plan_record, problem_from_record, problem_record
+from planning.findings import ProblemError
 from planning.model import Battery, DemandCharge, Group, Plan, Problem
 from planning.overrides import Override, overridden_connectors, overridden_requests
 from planning.publication import to_publication
 from planning.site_state import ConnectorState, SiteState
 from planning.solve import solve
 
+LOGGER = logging.getLogger(__name__)
 HORIZON_SLOTS = 120
 """30 hours: tonight's departures and tomorrow's early returns, from any hour of the day."""
 
@@ -132,7 +135,11 @@ def facts_of_latest(landing: Landing, *, site_id: str, before: datetime) -> Plan
     if made.is_empty():
         return None
     row = made.row(-1, named=True)
-    problem = problem_from_record(json.loads(row["problem_json"]))
+    try:
+        problem = problem_from_record(json.loads(row["problem_json"]))
+    except ProblemError as error:  # a plan is made whatever the one before looks like
+        LOGGER.warning("%s cannot be compared with: %s", row["plan_id"], error)
+        return None
     powers = np.array([one["power_kw"] for one in json.loads(row["plan_json"])["vehicles"]])
     return PlanFacts(
         row["plan_id"],

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from planning.assembly import assemble, idle_reserve_kw
+from planning.documents import problem_from_record, problem_record
 from planning.fallback import SocEstimate
 from planning.feasibility import violations
 from planning.model import NO_CONNECTOR, Group
@@ -215,3 +216,13 @@ def test_a_vehicle_that_is_about_to_leave_is_still_planned() -> None:
     leaving = plugged(1, requested_departure_at=START + timedelta(minutes=20), unplugged_before=timedelta(minutes=10))
     assembled = assemble(site(connector(1, transaction_id="7")), [leaving], as_of=START)
     assert assembled.problem.fleet.departure_slot.tolist() == [1]
+
+
+def test_a_bay_in_which_nobody_planned_still_stands_is_no_bay() -> None:
+    gone = plugged(1, requested_departure_at=START)  # it was to leave, and is planned no more, but its transaction runs
+    comes = out(3, spec=replace(SPEC, vehicle_id="van-02"), bay=("CP-1", 1))
+    problem = assemble(site(connector(1, transaction_id="7"), connector(2)), [gone, comes], as_of=AS_OF).problem
+    assert problem.connectors is not None
+    assert [item.index for item in problem.connectors.items] == [1]
+    assert problem.fleet.bay_connector.tolist() == [NO_CONNECTOR]
+    assert problem_from_record(problem_record(problem)).fleet.vehicle_ids == ("van-02",)
