@@ -61,7 +61,6 @@ async def test_load(tmp_path):
 def check_fuzz(outcome, frames):
     assert outcome.heard >= 0.98 * frames  # what is behind an oversized frame dies with its connection
     assert outcome.beside_p50_ms < 10 * outcome.alone_p50_ms + 20
-    assert outcome.beside_p99_ms < 1000
     assert outcome.memory_end_mb - outcome.memory_early_mb < 10
 
 
@@ -73,4 +72,6 @@ async def test_a_sample_of_nonsense(tmp_path):
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 async def test_nonsense(tmp_path):
-    check_fuzz(await fuzz.run(Fuzz(seed=2), tmp_path), 100_000)
+    outcome = await fuzz.run(Fuzz(seed=2), tmp_path)
+    check_fuzz(outcome, 100_000)
+    assert outcome.beside_p99_ms < 1000
