@@ -119,6 +119,8 @@ class BridgeApi:
             return JSONResponse({"plan_id": plan_id, "stored": True})
         if verdict is Verdict.CONFLICT:
             return _error(409, f"{plan_id} was published before with another content; give the new one a new plan_id")
+        if verdict is Verdict.REPLAYED:
+            return _error(409, f"{plan_id} was superseded and does not come back; plan again from what is known now")
         return _error(409, "a publication with a later as_of is in force; plan again from what is known now")
 
     async def _get_publication(self, request: Request) -> Response:

@@ -36,6 +36,7 @@ async def test_chaos(tmp_path, seed):
 def check_load(result):
     assert result.meter_failed == 0
     assert result.highest_share <= 1
+    assert result.limit_s < 10
     assert result.kb_per_station < 200
     assert result.read_back_calls >= result.stations  # what was acknowledged was also read back
 
