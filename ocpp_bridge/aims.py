@@ -37,11 +37,12 @@ class Situation:
 
 def aim(situation: Situation, limits: Limits, *, now_s: float) -> None:
     """Set every line's wish to what it should hold; close entries whose transaction is not the running one."""
-    if situation.publication is None and situation.override is None:
+    is_tried = any(line.trial is not None for line in situation.lines.values())
+    if situation.publication is None and situation.override is None and not is_tried:
         for line in situation.lines.values():
             line.wish = None  # nobody asks for anything: the fallbacks fit by configuration
         return
-    wishes = {key: _wish(situation, line) for key, line in situation.lines.items()}
+    wishes = {key: _wish(situation, line, now_s) for key, line in situation.lines.items()}
     reachable = [key for key in _by_merit(situation.lines) if _takes_part(situation, key)]
     demands = {key: _demand(situation, key, wishes[key]) for key in reachable}
     shares = share_out(demands, _available(situation, limits, reachable), now_s=now_s)
@@ -59,7 +60,11 @@ def _granted(situation: Situation, line: Line, wish: Wish | None, share: Curve |
     return desires.emergency(share, rest, transaction_id=transaction_id, wiring=wiring, now_s=now_s)
 
 
-def _wish(situation: Situation, line: Line) -> Wish | None:
+def _wish(situation: Situation, line: Line, now_s: float) -> Wish | None:
+    if line.trial is not None:
+        if now_s < line.trial.until_s:
+            return desires.trial_wish(line.trial, line.config, line.transaction_id)
+        line.trial = None
     if situation.publication is None or line.entry is None or not line.is_open:
         return None
     wanted = line.entry.transaction_id

@@ -7,12 +7,14 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from core.settings import MissingSecretError, secret
+from ocpp_bridge.commission import Commissioning, Patience
 from ocpp_bridge.config import BridgeConfig, ConfigError, load_config
 from ocpp_bridge.security import hash_password as hash_bytes
 from ocpp_bridge.service import AlreadyRunningError, Bridge, exclusive
@@ -86,6 +88,28 @@ def revoke(url: str, token: str, station_id: str | None = None) -> dict[str, lis
     """
     answer: dict[str, list[str]] = _request("POST", url, "/revoke", token, {"station_id": station_id})
     return answer
+
+
+def commission(
+    url: str,
+    token: str,
+    station_id: str,
+    connector_id: int,
+    *,
+    say: Callable[[str], None],
+    patience: Patience | None = None,
+) -> dict[str, Any]:
+    """Take a station through commissioning; return the protocol (``depotwise.commissioning/1``).
+
+    Raises:
+        BridgeUnreachableError: the bridge does not answer, or refuses.
+        CommissioningError: the station is not there, or no vehicle came.
+    """
+
+    def ask(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        return _request(method, url, path, token, body)
+
+    return Commissioning(ask, say, station_id, connector_id, patience or Patience()).run()
 
 
 def hash_password(password: str) -> str:

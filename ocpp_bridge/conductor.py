@@ -18,7 +18,7 @@ from ocpp_bridge import desires, profiles
 from ocpp_bridge.aims import Situation, aim
 from ocpp_bridge.config import BridgeConfig
 from ocpp_bridge.curves import Curve, lower
-from ocpp_bridge.desires import Override
+from ocpp_bridge.desires import Override, Trial
 from ocpp_bridge.holdings import ConnectorKey, Held, Holdings
 from ocpp_bridge.lines import REFRESH_S, Change, Line, Link, needs_sending, render, render_base
 from ocpp_bridge.outbox import Evidence, State
@@ -81,14 +81,13 @@ class Conductor:
 
     def limit(self, override: Override | None) -> None:
         """Somebody limited the site, or took the limit back."""
-        self.override = override
-        self._stale = True
+        self.override, self._stale = override, True
 
     def station_up(self, station_id: str, capabilities: Capabilities) -> None:
         """A station is connected and its capabilities are known."""
         link = self.links[station_id]
-        link.capabilities = capabilities
-        link.is_ready, link.retry_at_s, link.failures, link.down_s = True, 0.0, 0, None
+        link.capabilities, link.down_s = capabilities, None
+        link.is_ready, link.retry_at_s, link.failures = True, 0.0, 0
         for line in self._by_station[station_id]:
             line.start_afresh()
         self._stale = True
@@ -112,8 +111,7 @@ class Conductor:
         """A transaction runs on a connector (``seen``: we hear of it now), or none does any more."""
         line = self.lines[key]
         if line.transaction_id != transaction_id:
-            line.last_transaction_id = line.transaction_id
-            line.transaction_id = transaction_id
+            line.last_transaction_id, line.transaction_id = line.transaction_id, transaction_id
             line.proven_share = 1.0
             self.holdings.forget_transactions(key, but=transaction_id)
             self._stale = True
@@ -123,14 +121,16 @@ class Conductor:
     def idle(self, key: ConnectorKey, *, is_idle: bool) -> None:
         """A connector says whether a vehicle is there."""
         if self.lines[key].is_idle != is_idle:
-            self.lines[key].is_idle = is_idle
-            self._stale = True
+            self.lines[key].is_idle, self._stale = is_idle, True
+
+    def try_out(self, key: ConnectorKey, trial: Trial | None) -> None:
+        """A connector is commissioned: it gets a limit of its own in place of its plan; None ends that."""
+        self.lines[key].trial, self._stale = trial, True
 
     def phases_proven(self, key: ConnectorKey, share: float) -> None:
         """Metering shows that the running transaction uses this share of the connector's phases."""
-        self.lines[key].proven_share = share
+        self.lines[key].proven_share, self._stale = share, True
         self.holdings.prove_share(key, share)
-        self._stale = True
 
     def revoke(self, station_id: str) -> None:
         """Take everything of ours off a station, whether we remember it or not."""

@@ -26,6 +26,14 @@ class Override:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """A limit for one connector in place of its plan, while it is being commissioned."""
+
+    limit_kw: float
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Wish:
     """Limits that a connector should hold: where, what, until when, and for which plan (None: an emergency)."""
 
@@ -86,6 +94,12 @@ def wish_of(publication: Publication, entry: ConnectorPlan, config: ConnectorCon
         publication.plan_id,
         wiring,
     )
+
+
+def trial_wish(trial: Trial, config: ConnectorConfig, transaction_id: str | None) -> Wish:
+    """Return what a trial wants its connector to hold."""
+    slot = Slot.DEFAULT if transaction_id is None else Slot.TRANSACTION
+    return Wish(slot, transaction_id, constant(trial.limit_kw), trial.until_s, None, config.wiring)
 
 
 def wanted_kw(wish: Wish | None, rest: Curve, *, proven_share: float = 1.0) -> Curve:

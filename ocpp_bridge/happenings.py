@@ -188,7 +188,7 @@ class Happenings:
             return
         connector.power_kw = sample.power_kw if sample.power_kw is not None else connector.power_kw
         connector.offered_kw = _offered_kw(connector, sample)
-        connector.metered_at = at
+        connector.metered_at, connector.current_a = at, sample.current_a
         if sample.energy_register_kwh is not None:
             connector.energy_register_kwh = sample.energy_register_kwh
         connector.soc_pct = sample.soc_pct if sample.soc_pct is not None else connector.soc_pct

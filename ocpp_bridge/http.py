@@ -21,6 +21,7 @@ from ocpp_bridge.frame_log import CursorError
 from ocpp_bridge.office import Office, UnknownPlanError, UnknownStationError
 from ocpp_bridge.outbox import Verdict
 from ocpp_bridge.security import same_token
+from ocpp_bridge.trials import CutRequest, NotThereError, TrialRequest, Trials
 from ocpp_bridge.upstream.charging_requests import ChargingRequests
 from ocpp_bridge.view import View
 
@@ -53,11 +54,19 @@ class BridgeApi:
     """The endpoints, on top of the office that does the work."""
 
     def __init__(
-        self, office: Office, view: View, requests: ChargingRequests, *, token: str, max_body_bytes: int
+        self,
+        office: Office,
+        view: View,
+        requests: ChargingRequests,
+        trials: Trials,
+        *,
+        token: str,
+        max_body_bytes: int,
     ) -> None:
         self._office = office
         self._view = view
         self._requests = requests
+        self._trials = trials
         self._token = token
         self._max_body_bytes = max_body_bytes
 
@@ -71,6 +80,8 @@ class BridgeApi:
             self._route("/charging_requests", self._charging_requests, "GET"),
             self._route("/limits", self._limits, "PUT"),
             self._route("/stations", self._stations, "GET"),
+            self._route("/stations/{station_id}/trial", self._trial, "POST"),
+            self._route("/stations/{station_id}/cut", self._cut, "POST"),
             self._route("/revoke", self._revoke, "POST"),
             self._route("/health", self._health, "GET"),
             self._route("/metrics", self._metrics, "GET"),
@@ -108,6 +119,8 @@ class BridgeApi:
             return JSONResponse({"plan_id": plan_id, "stored": True})
         if verdict is Verdict.CONFLICT:
             return _error(409, f"{plan_id} was published before with another content; give the new one a new plan_id")
+        if verdict is Verdict.REPLAYED:
+            return _error(409, f"{plan_id} was superseded and does not come back; plan again from what is known now")
         return _error(409, "a publication with a later as_of is in force; plan again from what is known now")
 
     async def _get_publication(self, request: Request) -> Response:
@@ -177,6 +190,26 @@ class BridgeApi:
         except UnknownStationError as error:
             return _error(404, str(error))
         return JSONResponse({"cleared": cleared, "pending": pending})
+
+    async def _trial(self, request: Request) -> Response:
+        try:
+            wanted = TrialRequest.model_validate_json(await self._body(request))
+            return JSONResponse(self._trials.begin(request.path_params["station_id"], wanted))
+        except ValidationError as error:
+            return _problems(_validation_problems(error))
+        except NotThereError as error:
+            return _error(404, str(error))
+        except ValueError as error:
+            return _problems([Problem("limit_kw", str(error))])
+
+    async def _cut(self, request: Request) -> Response:
+        try:
+            wanted = CutRequest.model_validate_json(await self._body(request))
+            return JSONResponse(await self._trials.cut(request.path_params["station_id"], wanted))
+        except ValidationError as error:
+            return _problems(_validation_problems(error))
+        except NotThereError as error:
+            return _error(404, str(error))
 
     async def _body(self, request: Request) -> bytes:
         """Read the body, but no more of it than is allowed."""

@@ -11,7 +11,7 @@ from core.publication import ConnectorPlan
 from ocpp_bridge import profiles
 from ocpp_bridge.config import ConnectorConfig
 from ocpp_bridge.curves import Curve
-from ocpp_bridge.desires import Wish
+from ocpp_bridge.desires import Trial, Wish
 from ocpp_bridge.holdings import ConnectorKey, Held
 from ocpp_bridge.outbox import FINAL, Evidence, State
 from ocpp_bridge.profiles import Capabilities, ChargingProfile, Place, Slot, Unit
@@ -99,6 +99,7 @@ class Line:
     evidence: Evidence = Evidence.NONE
     last_contradiction: str | None = None
     is_squeezed: bool = False
+    trial: Trial | None = None
     unclearable: set[Slot] = field(default_factory=set)
     rendered: tuple[object, Curve] | None = None
 

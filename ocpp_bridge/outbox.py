@@ -54,6 +54,7 @@ class Verdict(StrEnum):
     SAME = "same"
     CONFLICT = "conflict"
     STALE = "stale"
+    REPLAYED = "replayed"
 
 
 FINAL: Final = frozenset({State.EXPIRED, State.SUPERSEDED, State.TRANSACTION_CHANGED})
@@ -86,13 +87,16 @@ class Outbox:
         self._store = store
 
     def accept(self, publication: Publication, *, received_at: datetime) -> Verdict:
-        """Store a publication durably and put it in force, unless it is a repetition, a conflict or stale.
+        """Store a publication durably and put it in force, unless it is a repetition, a conflict, stale or a replay.
 
-        A dry run is stored and never comes in force.
+        A dry run is stored and never comes in force. One that another has superseded does not come back: whoever
+        sends it again must not believe that it is what stations do.
         """
         known = self._row(publication.plan_id)
+        if known is not None and known["content_hash"] != _content_hash(publication):
+            return Verdict.CONFLICT
         if known is not None:
-            return Verdict.SAME if known["content_hash"] == _content_hash(publication) else Verdict.CONFLICT
+            return Verdict.SAME if known["in_force"] or known["dry_run"] else Verdict.REPLAYED
         current = self.in_force()
         if current is not None and publication.as_of < current.as_of:
             return Verdict.STALE

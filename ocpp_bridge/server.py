@@ -7,6 +7,7 @@ a station wins over an older one, which may be dead without knowing it.
 import asyncio
 import logging
 import ssl
+import time
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -120,6 +121,8 @@ class StationServer:
         if station is None or station.config.publisher is not None:
             self._meters.count("refused_unknown")
             return connection.respond(HTTPStatus.NOT_FOUND, "unknown charging station\n")
+        if time.monotonic() < station.cut_until_s:
+            return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "cut off for commissioning; come back later\n")
         if self._open >= self._most:
             self._meters.count("refused_full")
             return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections\n")

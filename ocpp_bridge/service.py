@@ -46,6 +46,7 @@ from ocpp_bridge.server import CallHandlers, StationServer
 from ocpp_bridge.stations import Depot
 from ocpp_bridge.store import Store
 from ocpp_bridge.transactions import Transactions
+from ocpp_bridge.trials import Trials
 from ocpp_bridge.upstream.back_ends import BackEnds
 from ocpp_bridge.upstream.book import UpstreamBook
 from ocpp_bridge.upstream.charging_requests import ChargingRequests
@@ -137,6 +138,7 @@ class Bridge:
             self._office,
             self._view,
             requests,
+            Trials(depot, self._dispatcher, self._recording, audit),
             token=secret(config.http.token_env),
             max_body_bytes=config.http.max_body_bytes,
         )

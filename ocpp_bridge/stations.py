@@ -4,7 +4,7 @@ Plain data that handlers write and that dispatch and HTTP read. What stations ma
 survive a restart is in the stores.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -28,6 +28,7 @@ class Connector:
     metered_at: datetime | None = None
     energy_register_kwh: float | None = None
     soc_pct: float | None = None
+    current_a: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def key(self) -> ConnectorKey:
@@ -55,6 +56,7 @@ class Station:
     vendor: str | None = None
     model: str | None = None
     firmware: str | None = None
+    cut_until_s: float = 0.0
 
     @property
     def station_id(self) -> str:

@@ -18,6 +18,7 @@ from ocpp_bridge.outbox import Delivery, Outbox
 from ocpp_bridge.profiles import Slot
 from ocpp_bridge.recording import Recording
 from ocpp_bridge.stations import Connector, Depot, Station
+from ocpp_bridge.trials import meter_of
 from ocpp_bridge.upstream.back_ends import BackEnds
 
 Deliveries = Mapping[ConnectorKey, Delivery]
@@ -107,6 +108,7 @@ class View:
             "plan_state": None if delivery is None else delivery.state,
             "evidence": conductor.lines[connector.key].evidence,
             "detail": None if delivery is None else delivery.detail,
+            **meter_of(connector),
         }
 
     def _seen_at(self, station: Station) -> datetime | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -20,6 +21,7 @@ from benchmarks.bridge.documents import TOKEN
 Json = dict[str, Any]
 REPOSITORY = Path(__file__).resolve().parents[2]
 READY_S = 90.0
+PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -30,6 +32,12 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def end_with_parent() -> None:
+    """Have Linux kill this process when the one that started it ends, however that ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 class BridgeProcess:
@@ -68,6 +76,7 @@ class BridgeProcess:
                 env={**os.environ, "DEPOTWISE_BRIDGE_TOKEN": TOKEN, "DEPOTWISE_HASH_KEY": "a key for runs only"},
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
+                preexec_fn=end_with_parent,
             )
         assert self._process.stdout is not None
         line = await asyncio.wait_for(self._process.stdout.readline(), READY_S)

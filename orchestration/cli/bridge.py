@@ -127,6 +127,32 @@ def revoke(
         console.print(f"pending until they connect: {', '.join(found['pending'])}", markup=False)
 
 
+@app.command()
+def commission(
+    station: Annotated[str, typer.Argument(help="The station's id, as in bridge.yaml.")],
+    config: Annotated[Path, CONFIG],
+    connector: Annotated[int, typer.Option(min=1, help="Its connector (EVSE on OCPP 2.x).")] = 1,
+    protocol: Annotated[Path | None, typer.Option(dir_okay=False, help="Where the protocol goes.")] = None,
+    cut_s: Annotated[float, typer.Option("--cut-s", min=1, help="How long the link is cut, in seconds.")] = 180.0,
+) -> None:
+    """Walk through a station's commissioning: capabilities, limits, a pause, phases, minimum, the fallback offline.
+
+    A vehicle that wants to charge is needed, and about ten minutes. The protocol is a JSON file.
+    """
+    import json
+
+    from ocpp_bridge.command import BridgeUnreachableError
+    from ocpp_bridge.command import commission as walk
+    from ocpp_bridge.commission import CommissioningError, Patience
+
+    with friendly(BridgeUnreachableError, CommissioningError):
+        found = walk(*_address(config), station, connector, say=typer.echo, patience=Patience(cut_s=cut_s))
+    file = protocol or Path(f"commissioning-{station}-{connector}.json")
+    file.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    console.print(f"{'passed' if found['passed'] else 'FAILED'}; the protocol is {file}", markup=False)
+    raise typer.Exit(0 if found["passed"] else 1)
+
+
 @app.command("hash-password")
 def hash_password() -> None:
     """Read a station's password from stdin and print the hash that goes into bridge.yaml."""

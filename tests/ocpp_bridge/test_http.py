@@ -49,6 +49,18 @@ async def test_an_older_plan_is_stale(lone, kit):
     assert (await lone.client.get("/publications/plan-old")).status_code == 404
 
 
+async def test_a_superseded_plan_does_not_come_back(lone, kit):
+    now = datetime.now(UTC)
+    first = kit.publication("plan-a", [kit.entry("CP-1", 11)], as_of=now)
+    assert (await lone.client.put("/publications/plan-a", json=first)).status_code == 202
+    newer = await lone.publish([kit.entry("CP-1", 8)], as_of=now)
+    replayed = await lone.client.put("/publications/plan-a", json=first)
+    assert replayed.status_code == 409
+    assert "superseded" in replayed.json()["error"]
+    assert {one["state"] for one in (await lone.states("plan-a")).values()} == {"superseded"}
+    assert {one["state"] for one in (await lone.states(newer)).values()} == {"pending"}
+
+
 @pytest.mark.parametrize(
     ("change", "path"),
     [

@@ -178,6 +178,7 @@ def test_a_publication_supersedes_the_one_before(kit, outbox):
     assert outbox.accept(publication_of(kit, "b", as_of=later), received_at=later) is Verdict.STORED
     assert [one.state for one in outbox.deliveries("a")] == [State.SUPERSEDED]
     assert outbox.accept(publication_of(kit, "c"), received_at=later) is Verdict.STALE
+    assert outbox.accept(publication_of(kit, "a"), received_at=later) is Verdict.REPLAYED
     assert outbox.in_force().plan_id == "b"
 
 

@@ -129,6 +129,43 @@ def test_a_bucket_lets_a_burst_pass_and_then_slows_down():
     assert bucket.take() == 0.0
 
 
+async def test_who_dials_and_says_nothing_is_hung_up_on_and_keeps_nobody_out(kit, tmp_path):
+    """Slow loris: many begin a request and never finish it."""
+    config = kit.config_dict(tmp_path / "state", stations=("CP-1",))
+    config["link"] |= {"open_timeout_s": 0.5}
+    async with kit.running_bridge(config) as running:
+        port = running.bridge.station_ports[0]
+        slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(60)]
+        for k, (_, writer) in enumerate(slow):
+            writer.write(b"GET /ocpp/CP-1 HTTP/1.1\r\nHost: x\r\nX-Slow: "[: k + 1])
+        async with running.station("CP-1") as station:
+            assert "currentTime" in await station.call("Heartbeat", {})
+        for reader, writer in slow:
+            assert b"101" not in await asyncio.wait_for(reader.read(), 5)  # read until the bridge hangs up
+            writer.close()
+
+
+async def test_connections_are_limited(kit, tmp_path):
+    config = kit.config_dict(tmp_path / "state")
+    config["link"] |= {"max_connections": 1}
+    async with kit.running_bridge(config) as running, running.station("CP-1"):
+        with pytest.raises(InvalidStatus) as refusal:
+            await running.station("CP-2").connect()
+        assert refusal.value.response.status_code == 503
+        assert b"too many" in refusal.value.response.body
+
+
+async def test_a_flood_is_slowed_down_and_not_lost(kit, tmp_path):
+    config = kit.config_dict(tmp_path / "state", stations=("CP-1",))
+    config["link"] |= {"messages_per_s": 50, "message_burst": 10}
+    async with kit.running_bridge(config) as running, running.station("CP-1") as station:
+        begun_s = asyncio.get_running_loop().time()
+        for k in range(60):
+            await station.send_raw(json.dumps([2, f"flood-{k}", "Heartbeat", {}]))
+        assert "currentTime" in await station.call("Heartbeat", {}, seconds=20)
+        assert asyncio.get_running_loop().time() - begun_s > 0.8  # ten at once, then fifty a second
+
+
 # --- TLS ---------------------------------------------------------------------------------------------------------
 
 

@@ -36,6 +36,7 @@ async def test_chaos(tmp_path, seed):
 def check_load(result):
     assert result.meter_failed == 0
     assert result.highest_share <= 1
+    assert result.limit_s < 10
     assert result.kb_per_station < 200
     assert result.read_back_calls >= result.stations  # what was acknowledged was also read back
 
@@ -61,7 +62,6 @@ async def test_load(tmp_path):
 def check_fuzz(outcome, frames):
     assert outcome.heard >= 0.98 * frames  # what is behind an oversized frame dies with its connection
     assert outcome.beside_p50_ms < 10 * outcome.alone_p50_ms + 20
-    assert outcome.beside_p99_ms < 1000
     assert outcome.memory_end_mb - outcome.memory_early_mb < 10
 
 
@@ -73,4 +73,6 @@ async def test_a_sample_of_nonsense(tmp_path):
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 async def test_nonsense(tmp_path):
-    check_fuzz(await fuzz.run(Fuzz(seed=2), tmp_path), 100_000)
+    outcome = await fuzz.run(Fuzz(seed=2), tmp_path)
+    check_fuzz(outcome, 100_000)
+    assert outcome.beside_p99_ms < 1000
