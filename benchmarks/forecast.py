@@ -5,7 +5,9 @@
 """
 
 import argparse
+import os
 import resource
+import secrets
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,6 +22,7 @@ import polars as pl
 from core.entities import ENTITIES
 from core.files import write_text_atomic
 from core.landing import Landing
+from core.pseudonyms import KEY_VARIABLE
 from ingestion.imports import import_path
 from ml.evaluation.command import backtest
 from ml.evaluation.intervals import ALLOWED_DIP_PP
@@ -128,7 +131,7 @@ def write_tables(data_dir: Path) -> None:
     for case in CASES:
         started = time.perf_counter()
         tables.append(case_table(case, run_case(case, data_dir)))
-        print(f"{case.title}, {case.target}: {time.perf_counter() - started:.0f} s")
+        print(f"{case.title}, {case.target}: {time.perf_counter() - started:.0f} s", flush=True)
     head, rest = DOCS.read_text(encoding="utf-8").split(BEGIN)
     tail = rest.split(END)[1]
     write_text_atomic(DOCS, f"{head}{BEGIN}\n\n" + "\n".join(tables) + f"\n{END}{tail}")
@@ -257,6 +260,8 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, help="folder with data/: writes the tables of docs/forecasts.md")
     parser.add_argument("--speed", action="store_true", help="measures training and forecasting of large fleets")
     arguments = parser.parse_args()
+    # Nothing of a backtest outlives it, so neither needs the key of its pseudonyms.
+    os.environ.setdefault(KEY_VARIABLE, secrets.token_hex(32))
     if arguments.shared is not None:
         write_tables(arguments.shared / "data")
     if arguments.speed:

@@ -7,6 +7,7 @@ is the interval wider than one that was corrected with hindsight. Plain formulas
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from ml.models.protocol import FloatArray
@@ -48,7 +49,7 @@ def _figures(predictions: pl.DataFrame, claim_pct: int, lower: str, upper: str) 
     }
 
 
-def sampling_band_pp(predicted_at: pl.Series, covered: FloatArray, claim_pct: int) -> float:
+def sampling_band_pp(predicted_at: pl.Series, covered: npt.NDArray[np.bool_], claim_pct: int) -> float:
     """Return half of the 95 % band around a claim, in points: rows of one (UTC) day hang together.
 
     The standard error of a mean of clusters; at least that of independent rows, which few days would hide.
