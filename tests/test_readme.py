@@ -110,5 +110,19 @@ def test_make_knows_its_targets(target: str) -> None:
 
 def test_help_teaches_every_command() -> None:
     done = run("depotwise --help", home=REPOSITORY / "data" / "home")
-    for command in ("demo", "init", "check", "run", "import", "plan", "forecast", "bridge", "sql", "ui"):
+    for command in (
+        "demo",
+        "init",
+        "check",
+        "run",
+        "import",
+        "plan",
+        "forecast",
+        "bridge",
+        "sql",
+        "ui",
+        "replay",
+        "size",
+        "override",
+    ):
         assert re.search(rf"│ {command} +\S", done.stdout), command

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from orchestration.cli import audit, bridge, configuration, data, forecasts, jobs, overrides, plans, replays
+from orchestration.cli import audit, bridge, configuration, data, forecasts, jobs, overrides, plans, replays, sizing
 
 HELP = """Depotwise: charging that follows real operations.
 
@@ -22,6 +22,7 @@ data.register(app)
 plans.register(app)
 overrides.register(app)
 replays.register(app)
+sizing.register(app)
 app.add_typer(forecasts.app, name="forecast")
 app.add_typer(bridge.app, name="bridge")
 app.add_typer(audit.app, name="audit")

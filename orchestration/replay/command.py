@@ -95,6 +95,18 @@ def run_replay(
         ingestion.registry.ConfigurationError: the configuration has mistakes.
     """
     place = ReplayPlace(settings)
+    played, not_plugged = played_nights(place, options, truth=truth, progress=progress)
+    return document(options, played, place.registry.sites[0].currency, not_plugged)
+
+
+def played_nights(
+    place: ReplayPlace,
+    options: ReplayOptions,
+    *,
+    truth: Path | None = None,
+    progress: Progress = lambda text: None,  # noqa: ARG005
+) -> tuple[list[NightScore], int]:
+    """Replay and return every contender's score on every night, and how many departures nobody plugged in for."""
     known = None if truth is None else Truth.read(truth)
     played: list[NightScore] = []
     not_plugged = 0
@@ -103,7 +115,7 @@ def run_replay(
         night = night_of(place, site_id, day, options, known)
         not_plugged += night.not_plugged
         played += [NightScore(site_id, day, fault, one) for fault, one in night_scores(place, night, options)]
-    return document(options, played, place.registry.sites[0].currency, not_plugged)
+    return played, not_plugged
 
 
 def nights_of(place: ReplayPlace, options: ReplayOptions) -> Iterator[tuple[str, date]]:

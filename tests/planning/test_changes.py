@@ -1,8 +1,11 @@
 """What a plan changed, and why: every reason is a fact that differs, and what goes on is called unchanged."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -15,6 +18,7 @@ from planning.site_state import ArrivalEstimate, SiteState, VehicleRequest
 from planning.solve import solve
 from tests.planning.test_assembly import START, connector, out, plugged, site
 
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "schemas" / "plan_changes-1.json").read_text())
 QUARTER = timedelta(minutes=15)
 COMING = ArrivalEstimate(START + QUARTER, "telematics", 1)
 HERE = site(connector(1, transaction_id="7"), connector(2))
@@ -41,6 +45,7 @@ def after(before: PlanFacts, one: VehicleRequest) -> VehicleRequest:
 
 
 def codes(document: dict) -> list[str]:
+    jsonschema.validate(document, SCHEMA)
     return [reason["code"] for reason in document["reasons"]]
 
 
