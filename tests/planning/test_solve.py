@@ -1,8 +1,10 @@
 """The planner whole: valid on every variant, close to the optimum, monotone, and no worse than brute force."""
 
 import itertools
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.cheap_slot import CHEAP_SLOT, ROOM_KW, cheap_slot_record, picture
 from planning.baselines import baseline
 from planning.documents import problem_from_record
 from planning.feasibility import measure, violations
@@ -143,18 +146,25 @@ def test_solve_agrees_with_brute_force_on_tiny_depots(
     assert solve(problem).cost.total <= brute_force(problem, levels) + 1e-3
 
 
-def test_one_cheap_slot_and_one_limit_serve_every_vehicle(depot: Callable[..., Problem]) -> None:
+def test_one_cheap_slot_and_one_limit_serve_every_vehicle() -> None:
     """N vehicles, one cheap slot, one limit (evcc PR #31902): alone they clamp each other, together they fit."""
-    vehicle = {"battery_kwh": 60.0, "start_soc_pct": 50.0, "required_soc_pct": 53.0, "departure_slot": 12}
-    price = [0.40] * 5 + [0.05] + [0.40] * 6
-    problem = depot(*[vehicle] * 6, slots=12, grid_limit_kw=[32.0] * 12, price_per_kwh=price, demand_charges=[])
+    problem = problem_from_record(cheap_slot_record())
     alone, together = baseline(problem, "cheapest_slot"), solve(problem)
     assert alone.is_ready.sum() == 2
     assert together.is_ready.all()
     assert violations(problem, together) == []
     # The cheap slot is used to the limit, and not beyond it.
-    assert together.power_kw[:, 5].sum() == pytest.approx(22.0, abs=1e-3)
+    assert together.power_kw[:, CHEAP_SLOT].sum() == pytest.approx(ROOM_KW, abs=1e-3)
     assert together.cost.energy < baseline(problem, "fcfs").cost.energy
+
+
+def test_the_picture_of_the_cheap_slot_is_what_its_command_draws() -> None:
+    drawn = picture(problem_from_record(cheap_slot_record()))
+    kept = (Path(__file__).parents[2] / "docs" / "cheap_slot.svg").read_text()
+    words = [re.findall(r">([^<\n]+)<", svg) for svg in (drawn, kept)]
+    assert words[0] == words[1]
+    assert "2 of 6 ready" in words[0]
+    assert "6 of 6 ready" in words[0]
 
 
 def test_a_plan_is_never_empty_when_targets_are_out_of_reach(depot: Callable[..., Problem]) -> None:
