@@ -13,6 +13,7 @@ import numpy as np
 from planning.fallback import SocEstimate
 from planning.model import Battery, BoolArray, DemandCharge, FloatArray, Group
 from planning.requirements import Requirement
+from planning.uncertainty import CONFIDENCE, Outlook
 
 ConnectorKey = tuple[str, int]
 CurrentType = Literal["ac", "dc"]
@@ -77,6 +78,7 @@ class SiteState:
     slot_minutes: int = 15
     safety_margin_kw: float = 0.0
     shortfall_price_per_kwh: float = 100.0
+    confidence: float = CONFIDENCE
 
     @property
     def slots(self) -> int:
@@ -128,7 +130,9 @@ class VehicleRequest:
     """What one vehicle needs: where it is or when it comes, its SoC, when it leaves and with how much.
 
     ``plugged_at`` is the connector it is plugged into now; without it, ``arrival`` says when it comes. ``soc`` is the
-    estimate for now (plugged in) or a low quantile at arrival (out). ``bay`` is the only connector it may use.
+    estimate for now (plugged in) or a low quantile at arrival (out). ``bay`` is the only connector it may use. Where
+    ``outlook`` (hours from the start of the plan) is given for a vehicle that is out, it decides on arrival and SoC,
+    at the site's ``confidence``.
     """
 
     spec: VehicleSpec
@@ -143,3 +147,4 @@ class VehicleRequest:
     has_red_telltale: bool = False
     departure_source: str = "dispatch"
     notes: tuple[str, ...] = ()
+    outlook: Outlook | None = None
