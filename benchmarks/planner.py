@@ -7,6 +7,7 @@ the faster of simplex and interior point on the same linear programme, all measu
 import argparse
 import importlib.util
 import json
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -66,6 +67,20 @@ def measure(variant: str, vehicles: int, seed: int, limit_s: float) -> str:
     )
 
 
+def growth(sizes: Sequence[int], variant: str, seed: int) -> list[str]:
+    """Return processor seconds over N, and over N log N relative to the smallest: at most 1 is no faster growth."""
+    lines, first = [f"{'variant':<11}{'N':>6}{'cpu s':>9}{'per N log N':>13}"], 0.0
+    for vehicles in sizes:
+        raw = json.dumps(load("generate").generate(vehicles, seed, variant)).encode()
+        begin = time.process_time()
+        plan_document(raw)
+        seconds = time.process_time() - begin
+        rate = seconds / (vehicles * math.log(vehicles))
+        first = first or rate
+        lines.append(f"{variant:<11}{vehicles:>6}{seconds:>9.2f}{rate / first:>13.2f}")
+    return lines
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; ``short`` is kWh missing beyond the optimum's, ``ratio`` how many times faster we are."""
     cli = argparse.ArgumentParser(description=__doc__)
@@ -73,6 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cli.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS)
     cli.add_argument("--seeds", type=int, nargs="+", default=[101])
     cli.add_argument("--limit-s", type=float, default=300.0, help="give HiGHS up after so many seconds")
+    cli.add_argument("--growth", type=int, nargs="*", default=[1000, 2000, 5000], help="sizes for the growth over N")
     chosen = cli.parse_args(arguments)
     if not BENCH.is_dir():
         sys.stderr.write("the planning benchmark is not beside the repository (../shared/planbench)\n")
@@ -82,6 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for vehicles in chosen.vehicles:
             for seed in chosen.seeds:
                 print(measure(variant, vehicles, seed, chosen.limit_s), flush=True)
+    if chosen.growth:
+        print("\n".join(growth(chosen.growth, "base", chosen.seeds[0])), flush=True)
     return 0
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from core.time_grid import format_instant
 from planning.model import NO_CONNECTOR, Connector, Connectors, FloatArray, Group, Problem
 from planning.site_state import ArrivalEstimate, ConnectorKey, CurrentType, SiteState, VehicleRequest
+from planning.uncertainty import Buffer, hold
 from planning.vehicles import DEFAULT_EFFICIENCY, Row, fleet_of
 
 INPUTS_SCHEMA = "depotwise.plan_inputs/1"
@@ -49,7 +50,7 @@ def assemble(site: SiteState, requests: Sequence[VehicleRequest], *, as_of: date
     A vehicle that leaves before the first slot ends, comes after the last, or fits no connector cannot be planned; it
     is left out of the problem and recorded with the reason.
     """
-    ordered = sorted(requests, key=lambda request: request.spec.vehicle_id)
+    ordered = [_held(site, request) for request in sorted(requests, key=lambda request: request.spec.vehicle_id)]
     taken = _taken(site, ordered)
     results = [(request, _plan_for(site, request, taken)) for request in ordered]
     planned = [result for _, result in results if isinstance(result, _Planned)]
@@ -57,7 +58,7 @@ def assemble(site: SiteState, requests: Sequence[VehicleRequest], *, as_of: date
         "schema": INPUTS_SCHEMA,
         "site_id": site.site_id,
         "as_of": format_instant(as_of),
-        "vehicles": [_inputs(one, as_of) for one in planned],
+        "vehicles": [_inputs(site, one, as_of) for one in planned],
         "excluded": [
             {"vehicle_id": request.spec.vehicle_id, "reason": result}
             for request, result in results
@@ -87,6 +88,28 @@ def idle_reserve_kw(site: SiteState, held: Sequence[Hold]) -> FloatArray:
     for key, begin, end in held:
         idle[places[key], max(0, begin) : max(0, end)] = 0.0
     return idle
+
+
+def _held(site: SiteState, request: VehicleRequest) -> VehicleRequest:
+    """Return the request of a vehicle that is out with the arrival and the SoC that its outlook is held to."""
+    buffer = _buffer(site, request)
+    if buffer is None or request.arrival is None:
+        return request
+    at = site.start_at + timedelta(hours=buffer.arrival_h)
+    soc = replace(request.soc, soc_pct=buffer.soc_pct)
+    return replace(request, arrival=replace(request.arrival, at=at), soc=soc)
+
+
+def _buffer(site: SiteState, request: VehicleRequest) -> Buffer | None:
+    if request.outlook is None or request.arrival is None or request.plugged_at is not None:
+        return None
+    return hold(
+        request.outlook,
+        departure_h=(request.requested_departure_at - site.start_at) / timedelta(hours=1),
+        target_pct=request.requirement.target_pct,
+        battery_kwh=request.spec.battery_kwh,
+        confidence=site.confidence,
+    )
 
 
 def _taken(site: SiteState, requests: Sequence[VehicleRequest]) -> Taken:
@@ -269,7 +292,7 @@ def _group(site: SiteState, group: Group, reserve: FloatArray) -> Group:
     return Group(group.group_id, np.maximum(group.limit_kw - reserve[members].sum(axis=0), 0.0))
 
 
-def _inputs(one: _Planned, as_of: datetime) -> dict[str, Any]:
+def _inputs(site: SiteState, one: _Planned, as_of: datetime) -> dict[str, Any]:
     request = one.request
     return {
         "vehicle_id": request.spec.vehicle_id,
@@ -289,7 +312,22 @@ def _inputs(one: _Planned, as_of: datetime) -> dict[str, Any]:
         },
         "is_dispatchable": not request.has_red_telltale,
         "notes": list(request.notes),
+        **_buffer_inputs(_buffer(site, request)),
     }
+
+
+def _buffer_inputs(buffer: Buffer | None) -> dict[str, Any]:
+    """Return the margin that is held against what is not known; nothing where quantiles came chosen already."""
+    if buffer is None:
+        return {}
+    margin = {
+        "confidence": round(buffer.confidence, 6),
+        "arrival_margin_min": round(60 * buffer.arrival_margin_h, 1),
+        "soc_margin_pp": round(buffer.soc_margin_pp, 2),
+        "arrival_risk": round(buffer.arrival_risk, 6),
+        "soc_risk": round(buffer.soc_risk, 6),
+    }
+    return {"buffer": margin}
 
 
 def _arrival_inputs(one: _Planned, arrival: ArrivalEstimate, as_of: datetime) -> dict[str, Any]:

@@ -145,7 +145,7 @@ def cheapest_slot(depot: Depot) -> FloatArray:
     This is what a charging controller without a view of the others does: energy that is clamped away stays missing.
     """
     problem, fleet = depot.problem, depot.problem.fleet
-    price = np.where(depot.scope.ceiling_kw > 0, problem.price_per_kwh, np.inf)
+    price = np.where(depot.scope.ceiling_kw > 0, problem.import_price_per_kwh, np.inf)
     rank = np.argsort(np.argsort(price, axis=1, kind="stable"), axis=1, kind="stable")
     count = np.zeros(fleet.size, dtype=np.int64)
     rows = np.flatnonzero(fleet.need_kwh > EPSILON_KWH)

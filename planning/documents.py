@@ -80,6 +80,10 @@ def problem_from_record(raw: Mapping[str, Any]) -> Problem:
         groups=_groups(raw, slots, findings),
         enforce_min_power=findings.flag(raw, "enforce_min_power"),
         fleet=parse_fleet(findings.records(raw, "vehicles"), findings),
+        carbon_kg_per_kwh=_optional_series(raw, "carbon_kg_per_kwh", slots, findings),
+        carbon_price_per_kg=0.0
+        if raw.get("carbon_price_per_kg") is None
+        else findings.number(raw, "carbon_price_per_kg", minimum=0),
     )
     _check_whole(problem, findings)
     findings.raise_if_any()
@@ -95,6 +99,10 @@ def _instant(raw: Mapping[str, Any], key: str, findings: Findings) -> datetime:
     except ValueError as error:
         findings.error(key, f"is {raw[key]!r}: {error}")
         return datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _optional_series(raw: Mapping[str, Any], key: str, slots: int, findings: Findings) -> FloatArray | None:
+    return None if raw.get(key) is None else findings.series(raw, key, slots, minimum=0)
 
 
 def _demand_charges(raw: Mapping[str, Any], slots: int, findings: Findings) -> tuple[DemandCharge, ...]:
@@ -238,6 +246,17 @@ def problem_record(problem: Problem) -> dict[str, Any]:
         "groups": [{"group_id": group.group_id, "limit_kw": group.limit_kw.tolist()} for group in problem.groups],
         "enforce_min_power": problem.enforce_min_power,
         "vehicles": fleet_records(problem.fleet),
+        **_carbon_record(problem),
+    }
+
+
+def _carbon_record(problem: Problem) -> dict[str, Any]:
+    """Return the optional fields of carbon, none where no intensity is known."""
+    if problem.carbon_kg_per_kwh is None:
+        return {}
+    return {
+        "carbon_kg_per_kwh": problem.carbon_kg_per_kwh.tolist(),
+        "carbon_price_per_kg": problem.carbon_price_per_kg,
     }
 
 
@@ -275,7 +294,13 @@ def plan_record(plan: Plan, problem_sha256: str) -> dict[str, Any]:
         "as_of": format_instant(plan.as_of),
         "vehicles": _vehicle_plans(plan),
         "battery_kw": None if plan.battery_kw is None else plan.battery_kw.tolist(),
-        "cost": {"energy": cost.energy, "demand": cost.demand, "shortfall": cost.shortfall, "total": cost.total},
+        "cost": {
+            "energy": cost.energy,
+            "demand": cost.demand,
+            "shortfall": cost.shortfall,
+            "carbon": cost.carbon,
+            "total": cost.total,
+        },
         "peak_kw": plan.peak_kw,
         "solver": {
             "name": plan.solver.name,

@@ -73,7 +73,7 @@ def measure(problem: Problem, power_kw: FloatArray, battery_kw: FloatArray | Non
     energy = float((imported * problem.price_per_kwh - exported * problem.feed_in_per_kwh).sum() * problem.slot_hours)
     shortfall = float((short_kwh * fleet.priority).sum() * problem.shortfall_price_per_kwh)
     return Figures(
-        cost=Cost(energy, _demand_cost(problem, imported), shortfall),
+        cost=Cost(energy, _demand_cost(problem, imported), shortfall, _carbon_cost(problem, imported)),
         peak_kw=float(imported.max()),
         end_soc_pct=100 * end_soc,
         shortfall_kwh=short_kwh,
@@ -95,6 +95,14 @@ def _demand_cost(problem: Problem, imported: FloatArray) -> float:
         over = imported if charge.slots is None else imported[charge.slots]
         cost += charge.price_per_kw * max(0.0, float(over.max(initial=0.0)) - charge.so_far_kw)
     return cost
+
+
+def _carbon_cost(problem: Problem, imported: FloatArray) -> float:
+    """Return the price of what the import emits; export is credited nothing."""
+    if problem.carbon_kg_per_kwh is None:
+        return 0.0
+    emitted_kg = float((imported * problem.carbon_kg_per_kwh).sum()) * problem.slot_hours
+    return emitted_kg * problem.carbon_price_per_kg
 
 
 def violations(problem: Problem, plan: Plan) -> list[str]:
@@ -239,7 +247,7 @@ def _figure_violations(problem: Problem, plan: Plan) -> list[str]:
     scale = max(1.0, abs(true.energy) + true.demand + true.shortfall)
     found = [
         f"reported cost.{name} {getattr(said, name):.4f} is not {getattr(true, name):.4f}"
-        for name in ("energy", "demand", "shortfall", "total")
+        for name in ("energy", "demand", "shortfall", "carbon", "total")
         if not abs(getattr(said, name) - getattr(true, name)) <= RELATIVE_TOLERANCE * scale
     ]
     if not abs(plan.peak_kw - figures.peak_kw) <= 0.05 + RELATIVE_TOLERANCE * figures.peak_kw:

@@ -144,6 +144,15 @@ class Problem:
     enforce_min_power: bool
     fleet: Fleet
     warnings: tuple[str, ...] = ()
+    carbon_kg_per_kwh: FloatArray | None = None
+    carbon_price_per_kg: float = 0.0
+
+    @property
+    def import_price_per_kwh(self) -> FloatArray:
+        """What a kWh of import costs with its carbon, [T]."""
+        if self.carbon_kg_per_kwh is None:
+            return self.price_per_kwh
+        return self.price_per_kwh + self.carbon_price_per_kg * self.carbon_kg_per_kwh
 
     @property
     def slots(self) -> int:
@@ -221,11 +230,12 @@ class Cost:
     energy: float
     demand: float
     shortfall: float
+    carbon: float = 0.0
 
     @property
     def total(self) -> float:
         """All of it."""
-        return self.energy + self.demand + self.shortfall
+        return self.energy + self.demand + self.shortfall + self.carbon
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import numpy as np
 from planning.fallback import SocEstimate
 from planning.model import Battery, BoolArray, DemandCharge, FloatArray, Group
 from planning.requirements import Requirement
+from planning.uncertainty import CONFIDENCE, Outlook
 
 ConnectorKey = tuple[str, int]
 CurrentType = Literal["ac", "dc"]
@@ -81,6 +82,7 @@ class SiteState:
     slot_minutes: int = 15
     safety_margin_kw: float = 0.0
     shortfall_price_per_kwh: float = 100.0
+    confidence: float = CONFIDENCE
 
     @property
     def slots(self) -> int:
@@ -134,6 +136,8 @@ class VehicleRequest:
     ``plugged_at`` is the connector it is plugged into now; without it, ``arrival`` says when it comes. ``soc`` is the
     estimate for now (plugged in) or a low quantile at arrival (out). ``bay`` is the only connector it may use.
     ``unplugged_before`` is how long before it leaves a vehicle may be unplugged; it is planned to be ready by then.
+    Where ``outlook`` (hours from the start of the plan) is given for a vehicle that is out, it decides on arrival and
+    SoC, at the site's ``confidence``.
     """
 
     spec: VehicleSpec
@@ -149,3 +153,4 @@ class VehicleRequest:
     departure_source: str = "dispatch"
     notes: tuple[str, ...] = ()
     unplugged_before: timedelta = timedelta(0)
+    outlook: Outlook | None = None

@@ -139,7 +139,7 @@ def tapered_rows(problem: Problem) -> BoolArray:
 
 def may_overfill(problem: Problem) -> bool:
     """Say whether energy beyond a target can be worth taking, because somebody pays for it."""
-    return problem.feed_in_per_kwh < 0 or bool((problem.price_per_kwh < 0).any())
+    return problem.feed_in_per_kwh < 0 or bool((problem.import_price_per_kwh < 0).any())
 
 
 def _add_taper(program: Program, problem: Problem, chosen: IntArray, powers: tuple[IntArray, IntArray]) -> None:

@@ -42,7 +42,7 @@ def add_site(program: Program, problem: Problem) -> Site:
     """Add the site to a programme."""
     hours, other = problem.slot_hours, problem.other_load_kw
     feed_in, most, is_convex = _export_terms(problem)
-    imported = program.columns(problem.slots, cost=problem.price_per_kwh * hours, high=problem.grid_limit_kw)
+    imported = program.columns(problem.slots, cost=problem.import_price_per_kwh * hours, high=problem.grid_limit_kw)
     exported = program.columns(problem.slots, cost=-feed_in * hours, high=most)
     balance = program.rows(problem.slots, low=other, high=other)
     program.put(balance, imported, 1.0)
@@ -73,7 +73,7 @@ def _phantom(problem: Problem) -> float:
     No site can do that, so no bound need allow for it; but a bound that does not is above that of a linear programme
     that knows no better, and whoever compares the two would take it for wrong.
     """
-    earns = np.maximum(problem.feed_in_per_kwh - problem.price_per_kwh, 0.0)
+    earns = np.maximum(problem.feed_in_per_kwh - problem.import_price_per_kwh, 0.0)
     return float((earns * problem.grid_limit_kw).sum() * problem.slot_hours)
 
 
@@ -86,8 +86,8 @@ def _export_terms(problem: Problem) -> tuple[FloatArray, FloatArray, bool]:
     battery_kw = 0.0 if problem.battery is None else problem.battery.max_power_kw
     most = np.maximum(battery_kw - problem.other_load_kw, 0.0)
     feed_in = np.full(problem.slots, problem.feed_in_per_kwh)
-    pays_too_much = (feed_in > problem.price_per_kwh) & (most > 0)
-    return np.where(pays_too_much, problem.price_per_kwh, feed_in), most, not pays_too_much.any()
+    pays_too_much = (feed_in > problem.import_price_per_kwh) & (most > 0)
+    return np.where(pays_too_much, problem.import_price_per_kwh, feed_in), most, not pays_too_much.any()
 
 
 def _add_demand_charge(program: Program, problem: Problem, row: int, imported: IntArray) -> float:

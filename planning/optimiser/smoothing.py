@@ -29,7 +29,9 @@ def smooth(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxation:
     Some vehicles at a time: that is as good, and takes time in proportion to their number.
     """
     risen_kw = float(np.maximum(np.diff(relaxed.power_kw, axis=1, prepend=0.0), 0.0).sum())
-    caused = _cost(problem, relaxed) - cost_without_vehicles(problem)
+    cost = measure(problem, relaxed.power_kw, relaxed.battery_kw).cost
+    # A smooth plan is worth some money, and no readiness: what is short does not count.
+    caused = cost.total - cost.shortfall - cost_without_vehicles(problem)
     if risen_kw <= EPSILON_KW or caused <= 0:
         return relaxed
     power = relaxed.power_kw.copy()
@@ -60,10 +62,6 @@ def _smoothed(problem: Problem, scope: Scope, relaxed: Relaxation, price_per_kw:
     powers = np.zeros_like(relaxed.power_kw)
     powers[rows, slots] = solution.values[power]
     return replace(relaxed, power_kw=powers, battery_kw=site.battery_kw(solution.values))
-
-
-def _cost(problem: Problem, relaxed: Relaxation) -> float:
-    return measure(problem, relaxed.power_kw, relaxed.battery_kw).cost.total
 
 
 def pattern_scope(problem: Problem, scope: Scope, power_kw: FloatArray) -> Scope:

@@ -14,6 +14,7 @@ from planning.model import NO_CONNECTOR, Group
 from planning.requirements import Requirement
 from planning.site_state import ArrivalEstimate, ConnectorState, SiteState, VehicleRequest, VehicleSpec
 from planning.solve import solve
+from planning.uncertainty import Outlook, Quantiles
 
 START = datetime(2026, 2, 10, 18, tzinfo=UTC)
 AS_OF = START + timedelta(minutes=5)
@@ -226,3 +227,20 @@ def test_a_bay_in_which_nobody_planned_still_stands_is_no_bay() -> None:
     assert [item.index for item in problem.connectors.items] == [1]
     assert problem.fleet.bay_connector.tolist() == [NO_CONNECTOR]
     assert problem_from_record(problem_record(problem)).fleet.vehicle_ids == ("van-02",)
+
+
+def test_an_outlook_is_held_to_the_sites_confidence_and_recorded() -> None:
+    outlook = Outlook(Quantiles((0.1, 0.5, 0.9), (1.5, 2.0, 3.0)), Quantiles((0.1, 0.5, 0.9), (30.0, 40.0, 50.0)))
+    careful, bold = (
+        assemble(site(connector(1), confidence=confidence), [out(2.0, outlook=outlook)], as_of=AS_OF)
+        for confidence in (0.99, 0.8)
+    )
+    (margin,) = [vehicle["buffer"] for vehicle in careful.inputs["vehicles"]]
+    assert margin["confidence"] == pytest.approx(0.99)
+    assert margin["arrival_risk"] + margin["soc_risk"] == pytest.approx(0.01)
+    fleet = careful.problem.fleet
+    assert fleet.start_soc_pct[0] == pytest.approx(40.0 - margin["soc_margin_pp"], abs=0.01)
+    assert fleet.arrival_slot[0] == np.ceil((2.0 + margin["arrival_margin_min"] / 60) * 4)
+    # Certainty costs: both are later and emptier than at four in five.
+    assert fleet.arrival_slot[0] > bold.problem.fleet.arrival_slot[0]
+    assert fleet.start_soc_pct[0] < bold.problem.fleet.start_soc_pct[0]

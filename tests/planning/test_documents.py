@@ -55,6 +55,8 @@ def test_parse_problem_names_the_field_of_the_vehicle(
         pytest.param({"price_per_kwh": [0.2] * 5 + [NAN] * 3}, "price_per_kwh[5]", id="price not a number"),
         pytest.param({"price_per_kwh": [0.2] * 5}, "price_per_kwh", id="wrong length"),
         pytest.param({"pv_kw": [-3.0] * 8}, "pv_kw[0]", id="negative solar output"),
+        pytest.param({"carbon_kg_per_kwh": [0.3] * 7}, "carbon_kg_per_kwh", id="carbon of a wrong length"),
+        pytest.param({"carbon_price_per_kg": -0.1}, "carbon_price_per_kg", id="negative carbon price"),
         pytest.param({"start_at": "2026-02-10T18:00:00"}, "start_at", id="no time zone"),
         pytest.param({"slots": 0}, "slots", id="no slots"),
         pytest.param({"slot_minutes": 7.5}, "slot_minutes", id="half a minute"),

@@ -1,8 +1,10 @@
 """The planner whole: valid on every variant, close to the optimum, monotone, and no worse than brute force."""
 
 import itertools
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.cheap_slot import CHEAP_SLOT, ROOM_KW, cheap_slot_record, picture
 from planning.baselines import baseline
 from planning.documents import problem_from_record
 from planning.feasibility import measure, violations
@@ -52,7 +55,7 @@ def test_solve_always_makes_a_valid_plan(
     assert violations(problem, plan) == []
     if not minimum:
         assert plan.solver.lower_bound is not None
-        assert plan.cost.total <= plan.solver.lower_bound + 0.01 + 1e-5 * plan.cost.total
+        assert plan.cost.total <= plan.solver.lower_bound + 0.02 + 1e-5 * plan.cost.total
 
 
 @given(FLEET, PRICES, st.floats(12, 40), st.floats(0, 20))
@@ -143,18 +146,25 @@ def test_solve_agrees_with_brute_force_on_tiny_depots(
     assert solve(problem).cost.total <= brute_force(problem, levels) + 1e-3
 
 
-def test_one_cheap_slot_and_one_limit_serve_every_vehicle(depot: Callable[..., Problem]) -> None:
+def test_one_cheap_slot_and_one_limit_serve_every_vehicle() -> None:
     """N vehicles, one cheap slot, one limit (evcc PR #31902): alone they clamp each other, together they fit."""
-    vehicle = {"battery_kwh": 60.0, "start_soc_pct": 50.0, "required_soc_pct": 53.0, "departure_slot": 12}
-    price = [0.40] * 5 + [0.05] + [0.40] * 6
-    problem = depot(*[vehicle] * 6, slots=12, grid_limit_kw=[32.0] * 12, price_per_kwh=price, demand_charges=[])
+    problem = problem_from_record(cheap_slot_record())
     alone, together = baseline(problem, "cheapest_slot"), solve(problem)
     assert alone.is_ready.sum() == 2
     assert together.is_ready.all()
     assert violations(problem, together) == []
     # The cheap slot is used to the limit, and not beyond it.
-    assert together.power_kw[:, 5].sum() == pytest.approx(22.0, abs=1e-3)
+    assert together.power_kw[:, CHEAP_SLOT].sum() == pytest.approx(ROOM_KW, abs=1e-3)
     assert together.cost.energy < baseline(problem, "fcfs").cost.energy
+
+
+def test_the_picture_of_the_cheap_slot_is_what_its_command_draws() -> None:
+    drawn = picture(problem_from_record(cheap_slot_record()))
+    kept = (Path(__file__).parents[2] / "docs" / "cheap_slot.svg").read_text()
+    words = [re.findall(r">([^<\n]+)<", svg) for svg in (drawn, kept)]
+    assert words[0] == words[1]
+    assert "2 of 6 ready" in words[0]
+    assert "6 of 6 ready" in words[0]
 
 
 def test_a_plan_is_never_empty_when_targets_are_out_of_reach(depot: Callable[..., Problem]) -> None:
@@ -188,3 +198,31 @@ def test_solve_is_deterministic(bench: SimpleNamespace) -> None:
     one, two = solve(problem), solve(problem)
     assert np.array_equal(one.power_kw, two.power_kw)
     assert np.array_equal(one.assignment.connector, two.assignment.connector)
+
+
+def test_carbon_moves_charging_to_clean_slots_at_its_price(depot: Callable[..., Problem]) -> None:
+    dirty_first = [0.6] * 4 + [0.1] * 4
+    site = {"price_per_kwh": [0.20] * 4 + [0.25] * 4, "demand_charges": [], "carbon_kg_per_kwh": dirty_first}
+    vehicle = {"required_soc_pct": 55.0}
+    free, priced = depot(vehicle, **site), depot(vehicle, **site, carbon_price_per_kg=0.2)
+    without, plan = solve(free), solve(priced)
+    assert violations(priced, plan) == []
+    assert without.power_kw[0, 4:].sum() == pytest.approx(0, abs=1e-3)
+    assert plan.power_kw[0, :4].sum() == pytest.approx(0, abs=1e-3)
+    energy_kwh = 60 * 0.05 / 0.9
+    # The site's own 10 kW emit, too.
+    assert plan.cost.carbon == pytest.approx(0.2 * (10 * (0.6 + 0.1) + 0.1 * energy_kwh), rel=1e-3)
+    assert plan.cost.total == pytest.approx(plan.cost.energy + plan.cost.carbon, abs=0.01)
+
+
+def test_a_ratchet_and_a_billing_boundary_are_demand_charges_over_slots(depot: Callable[..., Problem]) -> None:
+    """A month that ends inside the horizon is two charges; a ratchet is a peak that counts as paid already."""
+    month = {"name": "old month", "price_per_kw": 10.0, "so_far_kw": 21.0, "slots": [0, 1, 2, 3]}
+    new = {"name": "new month, ratchet at 16 kW", "price_per_kw": 10.0, "so_far_kw": 16.0, "slots": [4, 5, 6, 7]}
+    problem = depot({"required_soc_pct": 62.0}, demand_charges=[month, new], price_per_kwh=[0.3] * 4 + [0.1] * 4)
+    plan = solve(problem)
+    assert violations(problem, plan) == []
+    # 8 kWh: the cheap new month takes what the ratchet leaves free (6 kW), the old month its free 11 kW for the rest.
+    assert plan.power_kw[0, 4:] == pytest.approx(np.full(4, 6.0), abs=1e-2)
+    assert plan.power_kw[0, :4].sum() * 0.25 == pytest.approx(2.0, abs=1e-2)
+    assert plan.cost.demand == pytest.approx(0, abs=1e-3)
