@@ -8,6 +8,7 @@ taken from those that leave last. Nothing is sent from here.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import floor
 from typing import Literal
 
 import numpy as np
@@ -97,30 +98,13 @@ def _entries(plan: Plan, problem: Problem, site: SiteState) -> list[_Entry]:
             entries.append(_Entry(connector, default, site.slots + 1, None))
             continue
         departure = int(fleet.departure_slot[row])
-        wanted = _published(plan.power_kw[row], connector)
+        wanted = plan.power_kw[row].copy()
         if plan.shortfall_kwh[row] > SHORT_KWH:
             # Whoever is not ready and stays longer than planned goes on at the fallback.
             wanted[departure:] = connector.fallback_kw
         required, predicted = float(fleet.required_soc_pct[row]), float(plan.end_soc_pct[row])
         entries.append(_Entry(connector, wanted, departure, fleet.vehicle_ids[row], required, predicted))
     return entries
-
-
-def _published(power_kw: FloatArray, connector: ConnectorState) -> FloatArray:
-    """Round powers [T] down to 0.1 kW, handing what is cut off to the next slot that charges.
-
-    Rounded down alone, a night of constant power would miss its target by up to a kWh.
-    """
-    published, carried = np.zeros_like(power_kw), 0.0
-    for slot, power in enumerate(power_kw):
-        if power <= 0:
-            continue
-        wanted = min(power + carried, connector.max_kw)
-        published[slot] = _snap(_floor(np.array([wanted])), connector.min_kw)[0]
-        carried = max(0.0, power + carried - published[slot])
-        # A slot that had to be dropped is not made up for: the limit is not ours to raise.
-        carried = min(carried, POWER_STEP_KW)
-    return published
 
 
 def _floor(power_kw: FloatArray) -> FloatArray:
@@ -130,34 +114,47 @@ def _floor(power_kw: FloatArray) -> FloatArray:
     return floored
 
 
-def _snap(power_kw: FloatArray, least_kw: float) -> FloatArray:
-    snapped: FloatArray = np.where(power_kw < least_kw - ROUNDING_KW, 0.0, power_kw)
-    return snapped
-
-
 def _within_limits(site: SiteState, entries: Sequence[_Entry]) -> list[FloatArray]:
-    """Return the powers that fit under the limits, serving first whoever leaves first, and guests last."""
+    """Return the powers in steps of 0.1 kW that fit under the limits, serving first whoever leaves first.
+
+    What a vehicle loses by rounding down, its own or where room was left for less, is handed to its next slot that
+    charges: rounded down alone, a night of constant power would miss its target by up to a kWh.
+    """
     published = {entry.connector.key for entry in entries}
-    fallback = np.array([0.0 if item.key in published else item.fallback_kw for item in site.connectors])
-    room = _floor(site.ev_limit_kw) - fallback.sum()
+    idle = [item for item in site.connectors if item.key not in published]
+    room = _floor(site.ev_limit_kw) - sum(item.fallback_kw for item in idle)
     group_room = {
         group.group_id: _floor(group.limit_kw)
-        - fallback[[item.group_id == group.group_id for item in site.connectors]].sum()
+        - sum(item.fallback_kw for item in idle if item.group_id == group.group_id)
         for group in site.groups
     }
     order = sorted(range(len(entries)), key=lambda place: (entries[place].departure_slot, place))
-    powers: list[FloatArray] = [np.zeros(site.slots)] * len(entries)
-    for place in order:
-        connector = entries[place].connector
-        most = room
-        if connector.group_id in group_room:
-            most = np.minimum(room, group_room[connector.group_id])
-        power = _snap(_floor(np.minimum(entries[place].wanted_kw, most)), connector.min_kw)
-        powers[place] = power
-        room = room - power
-        if connector.group_id in group_room:
-            group_room[connector.group_id] = group_room[connector.group_id] - power
+    powers = [np.zeros(site.slots) for _ in entries]
+    carried = [0.0] * len(entries)
+    for slot in range(site.slots):
+        for place in order:
+            entry = entries[place]
+            asked = float(entry.wanted_kw[slot])
+            if asked <= 0:
+                continue
+            rooms = (
+                [room] if entry.connector.group_id not in group_room else [room, group_room[entry.connector.group_id]]
+            )
+            most = min(entry.connector.max_kw, *(float(one[slot]) for one in rooms))
+            given = _step_down(min(asked + carried[place], most), entry.connector.min_kw)
+            powers[place][slot] = given
+            for one in rooms:
+                one[slot] -= given
+            if entry.vehicle_id is not None:
+                # A slot that had to be dropped is not made up for: the limit is not ours to raise.
+                carried[place] = min(max(0.0, asked + carried[place] - given), POWER_STEP_KW)
     return powers
+
+
+def _step_down(power_kw: float, least_kw: float) -> float:
+    """Return the power rounded down to a step, and nothing where that is less than the minimum."""
+    stepped = round(max(0.0, floor(power_kw / POWER_STEP_KW + ROUNDING_KW) * POWER_STEP_KW), 1)
+    return stepped if stepped >= least_kw - ROUNDING_KW else 0.0
 
 
 def _periods(starts: Sequence[datetime], values: FloatArray) -> list[LimitPeriod]:
