@@ -56,8 +56,8 @@ CASES = (
     Case("ACN, Caltech with users", "acn", "acn", "departure_at", "2021-03-01"),
     Case("SAP Labs France", "sap", "sap_labs_france", "departure_at", "2019-01-01"),
     Case("SAP Labs France", "sap", "sap_labs_france", "energy_kwh", "2019-01-01"),
-    Case("Workplace (Asensio)", "asensio", "workplace_asensio", "departure_at", "2015-07-01"),
-    Case("Workplace (Asensio)", "asensio", "workplace_asensio", "energy_kwh", "2015-07-01"),
+    Case("Workplace, Asensio", "asensio", "workplace_asensio", "departure_at", "2015-07-01"),
+    Case("Workplace, Asensio", "asensio", "workplace_asensio", "energy_kwh", "2015-07-01"),
     Case("EPFL fast charging", "epfl", "epfl", "energy_kwh", "2022-09-01"),
     Case("BMW i3, drives in file order", "bmw_i3", "bmw_i3", "soc_at_arrival_pct", "9"),
     Case("Nissan Leaf, drives", "leaf", "leaf", "soc_at_arrival_pct", "2017-08-01"),
@@ -80,7 +80,7 @@ def case_table(case: Case, document: dict[str, Any]) -> str:
     span = f"{document['test_from']} to {document['test_to']}"
     best_rule = document["forecasts"].get(document["decision"]["best_baseline"])
     lines = [
-        f"### {case.title}: `{case.target}` ({span}, {document['rows']:,} rows)",
+        f"{heading(case)}{span}, {document['rows']:,} rows)",
         "",
         f"Promoted: **{document['promoted']}**. Before the test period: {document['decision']['reason']}.",
         "",
@@ -125,16 +125,36 @@ def case_row(name: str, figures: dict[str, Any], best_rule: dict[str, Any] | Non
     )
 
 
-def write_tables(data_dir: Path) -> None:
-    """Replace the tables of the documentation by fresh ones."""
-    tables = []
+def write_tables(data_dir: Path, *, only: str = "") -> None:
+    """Replace the tables of the documentation by fresh ones, each as soon as it is there.
+
+    Args:
+        data_dir: Folder with the sets.
+        only: Part of a title or target: other tables are left as they are.
+    """
     for case in CASES:
+        if only and only not in f"{case.title}: {case.target}":
+            continue
         started = time.perf_counter()
-        tables.append(case_table(case, run_case(case, data_dir)))
+        table = case_table(case, run_case(case, data_dir))
+        head, tables, tail = read_tables()
+        tables[heading(case)] = table
+        ordered = [tables[heading(one)] for one in CASES if heading(one) in tables]
+        write_text_atomic(DOCS, f"{head}{BEGIN}\n\n" + "\n".join(ordered) + f"\n{END}{tail}")
         print(f"{case.title}, {case.target}: {time.perf_counter() - started:.0f} s", flush=True)
+
+
+def heading(case: Case) -> str:
+    """Return how a case's table begins."""
+    return f"### {case.title}: `{case.target}` ("
+
+
+def read_tables() -> tuple[str, dict[str, str], str]:
+    """Return what stands before the tables, the tables by heading, and what stands after them."""
     head, rest = DOCS.read_text(encoding="utf-8").split(BEGIN)
-    tail = rest.split(END)[1]
-    write_text_atomic(DOCS, f"{head}{BEGIN}\n\n" + "\n".join(tables) + f"\n{END}{tail}")
+    body, tail = rest.split(END)
+    parts = [f"### {part.strip()}\n" for part in body.split("### ")[1:]]
+    return head, {part.split("(")[0] + "(": part for part in parts}, tail
 
 
 def land_fleet(landing: Landing, *, vehicles: int, days: int) -> None:
@@ -258,12 +278,13 @@ def main() -> None:
     """Run what the arguments ask for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, help="folder with data/: writes the tables of docs/forecasts.md")
+    parser.add_argument("--only", default="", help="part of a title or target: leaves the other tables as they are")
     parser.add_argument("--speed", action="store_true", help="measures training and forecasting of large fleets")
     arguments = parser.parse_args()
     # Nothing of a backtest outlives it, so neither needs the key of its pseudonyms.
     os.environ.setdefault(KEY_VARIABLE, secrets.token_hex(32))
     if arguments.shared is not None:
-        write_tables(arguments.shared / "data")
+        write_tables(arguments.shared / "data", only=arguments.only)
     if arguments.speed:
         measure_speed()
 

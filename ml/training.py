@@ -16,6 +16,7 @@ from core.landing import Landing
 from core.time_grid import format_instant, to_utc
 from ml.calibration import CalibrationParameters
 from ml.dataset import KnownFacts
+from ml.evaluation.lead_times import errors_by_lead
 from ml.evaluation.metrics import metrics
 from ml.evaluation.promotion import Promotion, decide
 from ml.evaluation.rolling_origin import (
@@ -124,6 +125,7 @@ def train_target(
     return (
         {
             **_card(target, promotion, judged, as_of=as_of, rows=known.height),
+            "by_hours_left": errors_by_lead(judged.filter(pl.col("name") == promotion.promoted), known),
             "trees": None if trees is None else trees_card(trees, rule=best_rule(heard_rules(known, target), known)),
         },
         trees,

@@ -55,7 +55,7 @@ def sampling_band_pp(predicted_at: pl.Series, covered: npt.NDArray[np.bool_], cl
     The standard error of a mean of clusters; at least that of independent rows, which few days would hide.
     """
     missed = pl.DataFrame({"day": predicted_at.dt.date(), "off": covered.astype(np.float64) - claim_pct / 100})
-    daily = missed.group_by("day").agg(pl.col("off").sum())["off"].to_numpy()
+    daily = missed.group_by("day").agg(pl.col("off").sum()).sort("day")["off"].to_numpy()
     # What all days miss together is bias, not sampling; it must not widen the band that judges it.
     deviations = daily - daily.mean()
     rows, days = len(covered), len(daily)

@@ -138,6 +138,15 @@ def test_the_card_holds_the_decision_and_every_forecasters_numbers(trained: tupl
         assert json.dumps(card, allow_nan=False)
 
 
+def test_the_card_shows_that_the_soc_is_better_known_near_the_return(trained: tuple[Landing, Fleet, Path]) -> None:
+    _, _, models = trained
+    card = ModelRegistry(models).cards(site_id=SITE, target="soc_at_arrival_pct")[-1]
+    far, near = (card["by_hours_left"][left] for left in ("12", "1"))
+    assert min(far["rows"], near["rows"]) > 20
+    assert near["mae"] < 0.7 * far["mae"]
+    assert near["width_90"] < far["width_90"]
+
+
 def test_a_promoted_model_is_used_as_it_was_stored(tmp_path: Path) -> None:
     """Lateness hangs on the day's planned distance: no rule knows that, so trees are promoted and serve."""
     fleet = Fleet(Plan(vehicles=6, days=61, lateness_noise_h=0.1, **ON_TIME))

@@ -5,6 +5,7 @@ import dagster as dg
 from orchestration.jobs import SITES
 from orchestration.resources import WorkplaceResource
 from orchestration.steps.forecast import train
+from orchestration.steps.model_cards import model_cards
 
 
 @dg.asset(
@@ -22,7 +23,9 @@ def forecaster(context: dg.AssetExecutionContext, workplace: WorkplaceResource) 
     return dg.MaterializeResult(
         metadata={
             "promoted": dg.MetadataValue.json(report.promoted),
-            "cards": dg.MetadataValue.json({card["target"]: card["promotion"] for card in report.cards}),
+            "decisions": dg.MetadataValue.json({card["target"]: card["promotion"] for card in report.cards}),
+            "cards": dg.MetadataValue.json({card["target"]: card for card in report.cards}),
+            "figures": dg.MetadataValue.md(model_cards(report.cards)),
             "was_stored": report.was_stored,
         }
     )
