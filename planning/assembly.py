@@ -207,7 +207,8 @@ def _power(site: SiteState, request: VehicleRequest, kind: CurrentType) -> tuple
     if request.plugged_at is not None:
         items = [item for item in items if item.key == request.plugged_at]
     own = request.spec.ac_max_kw if kind == "ac" else request.spec.dc_max_kw
-    top, least = max(item.max_kw for item in items), max(item.published_min_kw for item in items)
+    ranges = [item.range_kw(request.spec.phases) for item in items]
+    least, top = max(least for least, _ in ranges), max(top for _, top in ranges)
     return top if own is None else min(own, top), least
 
 

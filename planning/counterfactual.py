@@ -11,9 +11,10 @@ from math import ceil, floor
 
 import numpy as np
 
+from planning.assembly import idle_reserve_kw
 from planning.baselines import RULES, baseline
 from planning.model import BoolArray, Connector, Connectors, Plan, Problem
-from planning.site_state import CurrentType, SiteState, VehicleSpec
+from planning.site_state import ConnectorKey, CurrentType, SiteState, VehicleSpec
 from planning.solve import solve
 from planning.vehicles import Row, fleet_of
 
@@ -27,6 +28,7 @@ class Stay:
     """What really happened to one vehicle: plugged in, with which SoC, gone when, with how much needed.
 
     ``margin_pp`` is what plans aim for above the required SoC; a rule that has to serve the same night aims as high.
+    ``connector``: where it stood, so that what it left idle is known.
     ``connector_max_kw`` and ``connector_min_kw`` are those of the connector it stood at.
     """
 
@@ -40,6 +42,7 @@ class Stay:
     connector_min_kw: float
     group_id: str | None = None
     margin_pp: float = 0.0
+    connector: ConnectorKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,8 @@ def hindsight(site: SiteState, stays: Sequence[Stay]) -> Hindsight:
     """Score every simple rule and perfect foresight on what really happened.
 
     Args:
-        site: Limits, prices and the measured load over the night; its connectors are not used.
+        site: Limits, prices and the measured load over the night. Whoever controls it leaves room for its margin, and
+            for what connectors nobody stands at may let anybody draw: rules and foresight as plans.
         stays: One per departure, in any order; a vehicle may come twice.
     """
     problem = hindsight_problem(site, stays)
@@ -133,6 +137,8 @@ def is_ready(problem: Problem, plan: Plan) -> BoolArray:
 def hindsight_problem(site: SiteState, stays: Sequence[Stay]) -> Problem:
     """Return the problem of what really happened; each stay has a connector of its own, in its real group."""
     ordered = _ordered(stays)
+    holds = [(stay.connector, *_window(site, stay)) for stay in ordered if stay.connector is not None]
+    kept_free_kw = idle_reserve_kw(site, holds).sum(axis=0) + site.safety_margin_kw
     rows = [_row(site, place, stay) for place, stay in enumerate(ordered)]
     items = tuple(
         Connector(place, stay.spec.vehicle_id, 1, stay.current_type == "dc", stay.connector_max_kw, stay.group_id)
@@ -143,7 +149,7 @@ def hindsight_problem(site: SiteState, stays: Sequence[Stay]) -> Problem:
         currency=site.currency,
         start_at=site.start_at,
         slot_minutes=site.slot_minutes,
-        grid_limit_kw=site.grid_limit_kw,
+        grid_limit_kw=np.maximum(site.grid_limit_kw - kept_free_kw, 0.0),
         base_load_kw=site.base_load_kw,
         pv_kw=site.pv_kw,
         price_per_kwh=site.price_per_kwh,
@@ -162,16 +168,22 @@ def _ordered(stays: Sequence[Stay]) -> list[Stay]:
     return sorted(stays, key=lambda stay: (stay.spec.vehicle_id, stay.plugged_in_at))
 
 
-def _row(site: SiteState, place: int, stay: Stay) -> Row:
+def _window(site: SiteState, stay: Stay) -> tuple[int, int]:
+    """Return the first whole slot of a stay, and the one in which it ends."""
     slot = timedelta(minutes=site.slot_minutes)
     arrival = max(0, ceil((stay.plugged_in_at - site.start_at) / slot))
+    return arrival, max(arrival, floor((stay.departed_at - site.start_at) / slot))
+
+
+def _row(site: SiteState, place: int, stay: Stay) -> Row:
+    arrival, departure = _window(site, stay)
     own = stay.spec.ac_max_kw if stay.current_type == "ac" else stay.spec.dc_max_kw
     top = stay.connector_max_kw if own is None else min(own, stay.connector_max_kw)
     return Row(
         spec=stay.spec,
         current_type=stay.current_type,
         arrival_slot=arrival,
-        departure_slot=max(arrival, floor((stay.departed_at - site.start_at) / slot)),
+        departure_slot=departure,
         start_soc_pct=stay.start_soc_pct,
         required_soc_pct=stay.required_soc_pct,
         max_kw=top,

@@ -29,6 +29,7 @@ class _Entry:
     wanted_kw: FloatArray
     departure_slot: int
     vehicle_id: str | None
+    least_kw: float
     required_soc_pct: float | None = None
     predicted_soc_pct: float | None = None
 
@@ -95,7 +96,7 @@ def _entries(plan: Plan, problem: Problem, site: SiteState) -> list[_Entry]:
         row = rows.get(place)
         if row is None or fleet.transaction_ids[row] != connector.transaction_id:
             default = np.full(site.slots, connector.guest_kw)
-            entries.append(_Entry(connector, default, site.slots + 1, None))
+            entries.append(_Entry(connector, default, site.slots + 1, None, connector.min_kw))
             continue
         departure = int(fleet.departure_slot[row])
         wanted = plan.power_kw[row].copy()
@@ -103,7 +104,8 @@ def _entries(plan: Plan, problem: Problem, site: SiteState) -> list[_Entry]:
             # Whoever is not ready and stays longer than planned goes on at the fallback.
             wanted[departure:] = connector.fallback_kw
         required, predicted = float(fleet.required_soc_pct[row]), float(plan.end_soc_pct[row])
-        entries.append(_Entry(connector, wanted, departure, fleet.vehicle_ids[row], required, predicted))
+        least = min(connector.min_kw, float(fleet.min_power_kw[row]))
+        entries.append(_Entry(connector, wanted, departure, fleet.vehicle_ids[row], least, required, predicted))
     return entries
 
 
@@ -141,7 +143,7 @@ def _within_limits(site: SiteState, entries: Sequence[_Entry]) -> list[FloatArra
                 [room] if entry.connector.group_id not in group_room else [room, group_room[entry.connector.group_id]]
             )
             most = min(entry.connector.max_kw, *(float(one[slot]) for one in rooms))
-            given = _step_down(min(asked + carried[place], most), entry.connector.min_kw)
+            given = _step_down(min(asked + carried[place], most), entry.least_kw)
             powers[place][slot] = given
             for one in rooms:
                 one[slot] -= given
@@ -178,7 +180,7 @@ def _connector_plan(
         connector_phases=connector.phases,
         vehicle_phases=phases,
         max_kw=connector.max_kw,
-        min_kw=connector.min_kw,
+        min_kw=entry.least_kw,
         fallback_kw=connector.fallback_kw,
         transaction_id=connector.transaction_id,
         vehicle_id=entry.vehicle_id,

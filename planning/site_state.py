@@ -20,6 +20,11 @@ CurrentType = Literal["ac", "dc"]
 POWER_STEP_KW = 0.1  # the resolution of published powers
 
 
+def phase_share(vehicle_phases: int | None, connector_phases: int) -> float:
+    """Return the share of an AC connector's power that a vehicle on fewer phases can draw; all where nobody knows."""
+    return 1.0 if vehicle_phases is None else min(vehicle_phases, connector_phases) / connector_phases
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectorState:
     """A connector as configured, and the transaction that runs on it now (None: nobody's).
@@ -47,12 +52,21 @@ class ConnectorState:
     @property
     def published_min_kw(self) -> float:
         """The least power above zero that can be published: the minimum rounded up, as powers are rounded down."""
-        return round(ceil(round(self.min_kw / POWER_STEP_KW, 6)) * POWER_STEP_KW, 1)
+        return _step_up(self.min_kw)
+
+    def range_kw(self, vehicle_phases: int | None) -> tuple[float, float]:
+        """Return the least and the most that a vehicle on so many phases can be given: current is what is limited."""
+        share = phase_share(vehicle_phases, self.phases) if self.current_type == "ac" else 1.0
+        return _step_up(self.min_kw * share), self.max_kw * share
 
     @property
     def guest_kw(self) -> float:
         """What a transaction without a known vehicle is given: the site's default, and never nothing."""
         return max(self.fallback_kw, self.published_min_kw)
+
+
+def _step_up(power_kw: float) -> float:
+    return round(ceil(round(power_kw / POWER_STEP_KW, 6)) * POWER_STEP_KW, 1)
 
 
 @dataclass(frozen=True, slots=True)

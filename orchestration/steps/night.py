@@ -19,7 +19,7 @@ from planning.documents import problem_from_record
 from planning.feasibility import measure
 from planning.model import FloatArray, Problem
 from planning.site_signals import site_import
-from planning.site_state import SiteState
+from planning.site_state import SiteState, phase_share
 from reporting.loading import load_view
 from reporting.readiness import State
 from reporting.summary import DepartureKey
@@ -143,17 +143,20 @@ def _stay(workplace: Workplace, line: DepartureLine, readings: pl.DataFrame) -> 
     soc_pct = soc_at(readings, departure.vehicle_id, departure.plugged_at)
     if connector is None or soc_pct is None:
         return None
+    spec = vehicle_spec(workplace.registry.vehicle(departure.vehicle_id))
+    share = phase_share(spec.phases, connector.phases) if connector.current_type == "ac" else 1.0
     return Stay(
-        spec=vehicle_spec(workplace.registry.vehicle(departure.vehicle_id)),
+        spec=spec,
         plugged_in_at=departure.plugged_at,
         departed_at=departure.pulled_out_at or departure.departure_at,
         start_soc_pct=soc_pct,
         required_soc_pct=departure.required_soc_pct,
         current_type=connector.current_type,
-        connector_max_kw=connector.max_kw,
-        connector_min_kw=connector.min_kw,
+        connector_max_kw=connector.max_kw * share,
+        connector_min_kw=connector.min_kw * share,
         group_id=connector.group_id,
         margin_pp=SOC_MARGIN_PP,
+        connector=(connector.station_id, connector.connector_id),
     )
 
 

@@ -244,3 +244,11 @@ def test_an_outlook_is_held_to_the_sites_confidence_and_recorded() -> None:
     # Certainty costs: both are later and emptier than at four in five.
     assert fleet.arrival_slot[0] > bold.problem.fleet.arrival_slot[0]
     assert fleet.start_soc_pct[0] < bold.problem.fleet.start_soc_pct[0]
+
+
+def test_a_vehicle_on_one_phase_draws_a_third_of_what_its_post_could_give() -> None:
+    single = replace(SPEC, phases=1, ac_max_kw=7.4)
+    here = plugged(1, spec=single)
+    fleet = assemble(site(connector(1, transaction_id="7", max_kw=11.0)), [here], as_of=AS_OF).problem.fleet
+    assert fleet.max_power_kw.tolist() == [pytest.approx(11.0 / 3)]
+    assert fleet.min_power_kw.tolist() == [1.4]  # six amperes on one phase, rounded up

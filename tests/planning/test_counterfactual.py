@@ -10,7 +10,7 @@ from planning.baselines import RULES
 from planning.counterfactual import FORESIGHT, Stay, hindsight, hindsight_problem
 from planning.feasibility import violations
 from planning.model import DemandCharge, Group
-from planning.site_state import SiteState, VehicleSpec
+from planning.site_state import ConnectorState, SiteState, VehicleSpec
 from planning.solve import solve
 
 START = datetime(2026, 2, 10, 12, tzinfo=UTC)
@@ -78,6 +78,14 @@ def test_rules_aim_as_high_as_plans_do_and_are_judged_by_what_is_required() -> N
     score = hindsight(site(), [late]).scores["llf"]
     assert score.ready == 1
     assert score.shortfall_kwh == 0
+
+
+def test_rules_and_foresight_leave_room_for_idle_connectors_and_the_margin() -> None:
+    idle = ConnectorState("CP-1", 1, "ac", max_kw=22.0, min_kw=4.14, fallback_kw=4.2)
+    state = site(connectors=(idle,), safety_margin_kw=2.0)
+    problem = hindsight_problem(state, [replace(stay(1), connector=("CP-1", 1))])
+    assert problem.grid_limit_kw[0] == pytest.approx(60.0 - 2.0 - 4.2)  # nobody is there yet
+    assert problem.grid_limit_kw[30] == pytest.approx(60.0 - 2.0)
 
 
 def test_best_rule_is_the_cheapest_that_is_as_ready_and_within_the_limit() -> None:
