@@ -4,7 +4,7 @@ The handlers of each version translate into these calls; here they become state,
 for the conductor. Nothing is sent from here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -15,15 +15,17 @@ from ocpp_bridge.config import AccessConfig
 from ocpp_bridge.events import EventLog
 from ocpp_bridge.evidence import ExpectedPhases, Finding, Watch
 from ocpp_bridge.holdings import ConnectorKey
-from ocpp_bridge.metering import Sample
+from ocpp_bridge.metering import Sample, mean_power_kw
 from ocpp_bridge.outbox import Evidence
 from ocpp_bridge.profiles import Slot
 from ocpp_bridge.redaction import Hasher
-from ocpp_bridge.stations import IDLE_STATUSES, Connector, Depot, Station
+from ocpp_bridge.stations import IDLE_STATUSES, Connector, Depot, RegisterReading, Station
 from ocpp_bridge.transactions import Stop, Transaction, Transactions
 
 OCCUPIED: Final = frozenset({"Preparing", "Charging", "SuspendedEV", "SuspendedEVSE", "Finishing", "Occupied"})
 IN_TRANSACTION: Final = frozenset({"Charging", "SuspendedEV", "SuspendedEVSE"})
+MEAN_OVER_S: Final = 60.0  # a register of whole Wh tells a power within 0.06 kW then
+MEAN_OVER_MOST_S: Final = 1800.0
 LATEST_ID: Final = 2**31 - 1
 
 
@@ -186,6 +188,7 @@ class Happenings:
         )
         if connector is None:
             return
+        sample = _with_power(connector, sample, at)
         connector.power_kw = sample.power_kw if sample.power_kw is not None else connector.power_kw
         connector.offered_kw = _offered_kw(connector, sample)
         connector.metered_at, connector.current_a = at, sample.current_a
@@ -250,6 +253,20 @@ class Happenings:
 
     def _event(self, event_type: str, station: Station, number: int, **data: str | float | None) -> None:
         self._events.add(event_type, at=self._clock.now(), station_id=station.station_id, connector_id=number, **data)
+
+
+def _with_power(connector: Connector, sample: Sample, at: datetime) -> Sample:
+    """Return a sample with the mean power since an earlier one, where the station tells its energy register alone."""
+    energy_kwh, last = sample.energy_register_kwh, connector.register
+    if sample.power_kw is not None or energy_kwh is None:
+        return sample
+    seconds = MEAN_OVER_S if last is None else (at - last.at).total_seconds()
+    if seconds < MEAN_OVER_S:
+        return sample
+    connector.register = RegisterReading(at, energy_kwh)
+    if last is None or seconds > MEAN_OVER_MOST_S:
+        return sample
+    return replace(sample, power_kw=mean_power_kw(last.energy_kwh, energy_kwh, seconds))
 
 
 def public_id(version: str | None, external_id: str) -> str | int:

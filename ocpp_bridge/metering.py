@@ -56,6 +56,13 @@ def read_sample(sampled: object) -> Sample:
     )
 
 
+def mean_power_kw(earlier_kwh: float, later_kwh: float, seconds: float) -> float | None:
+    """Return the mean power between two readings of a register; None where it was reset or no time passed."""
+    if seconds <= 0 or later_kwh < earlier_kwh:
+        return None
+    return (later_kwh - earlier_kwh) * 3600 / seconds
+
+
 def _value(item: dict[str, Any]) -> float | None:
     value = number(item.get("value"))
     if value is None:

@@ -15,6 +15,14 @@ from ocpp_bridge.profiles import Capabilities
 IDLE_STATUSES = frozenset({"Available", "Unavailable", "Reserved"})
 
 
+@dataclass(frozen=True, slots=True)
+class RegisterReading:
+    """An energy register at an instant, from which a mean power can be told later."""
+
+    at: datetime
+    energy_kwh: float
+
+
 @dataclass(slots=True)
 class Connector:
     """One connector, as it last reported."""
@@ -29,6 +37,7 @@ class Connector:
     energy_register_kwh: float | None = None
     soc_pct: float | None = None
     current_a: Mapping[str, float] = field(default_factory=dict)
+    register: RegisterReading | None = None
 
     @property
     def key(self) -> ConnectorKey:

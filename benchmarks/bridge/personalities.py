@@ -179,7 +179,7 @@ class Trial:
         return f"{found['state']} ({found['evidence']})" + (f", {_plain(found['detail'])}" if found["detail"] else "")
 
     async def _meter(self) -> None:
-        for seconds in (1, 70, 10, 10, 10):
+        for seconds in (1, 70, 60, 60, 60, 60):  # three are enough, if none is missed
             self.scene.jump(seconds)
             await self.scene.station.report_meter()
 

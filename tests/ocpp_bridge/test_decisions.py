@@ -11,7 +11,7 @@ from ocpp_bridge import curves
 from ocpp_bridge.curves import Curve, RunningTotal, constant, steps
 from ocpp_bridge.evidence import Evidence, ExpectedPhases, Watch, check_composite
 from ocpp_bridge.holdings import Held, Holdings
-from ocpp_bridge.metering import Sample, read_sample
+from ocpp_bridge.metering import Sample, mean_power_kw, read_sample
 from ocpp_bridge.profiles import Place, Slot, Wiring, base_profile, plan_profile
 from ocpp_bridge.protocol import Composite
 from ocpp_bridge.targets import Demand, Want, share_out, shrink
@@ -280,3 +280,13 @@ def test_total_power_proves_only_what_was_said_and_more_disproves_it():
 
 def test_curves_compare_by_value():
     assert Curve((-math.inf, 5.0), (1.0, 2.0)) == steps([(0, 1.0), (5.0, 2.0)])
+
+
+@pytest.mark.parametrize(
+    ("earlier_kwh", "later_kwh", "seconds", "power_kw"),
+    [(100, 100.1, 60, 6.0), (100, 100, 60, 0.0), (100, 5, 60, None), (100, 101, 0, None)],
+    ids=["flows", "nothing", "register was reset", "no time passed"],
+)
+def test_a_register_tells_a_mean_power(earlier_kwh, later_kwh, seconds, power_kw):
+    found = mean_power_kw(earlier_kwh, later_kwh, seconds)
+    assert found is None if power_kw is None else found == pytest.approx(power_kw)
