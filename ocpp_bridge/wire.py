@@ -76,6 +76,8 @@ def parse(text: str | bytes) -> tuple[list[Any], Call | Answer | None]:
         raise MalformedFrameError("a binary message; OCPP-J is text")
     try:
         frame = json.loads(text)
+        if "\\ud" in text.lower():  # half a character can neither be stored nor hashed nor sent on
+            frame = json.loads(json.dumps(frame, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
         raise MalformedFrameError(f"not JSON: {error}") from error
     if not isinstance(frame, list) or len(frame) < 3 or not isinstance(frame[0], int):

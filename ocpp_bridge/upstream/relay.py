@@ -195,9 +195,9 @@ class Relay:
                 await self._serve_call(call)
             except ConnectionLostError:
                 pass
-            except sqlite3.Error:
-                log.exception("%s: a %s could not be served", self._name, call.action[:50])
-                frame = wire.error_frame(call.message_id, "InternalError", "cannot be stored now; try again later")
+            except UNDERSTANDING_ERRORS as error:
+                log.error("%s: a %s could not be served (%s)", self._name, call.action[:50], type(error).__name__)
+                frame = wire.error_frame(call.message_id, "InternalError", "cannot be served now; try again later")
                 with contextlib.suppress(ConnectionLostError):
                     await self._connection.reply(frame)
             finally:
@@ -291,7 +291,7 @@ class Relay:
             return
         expiry = info.get("expiryDate", info.get("cacheExpiryDateTime"))
         expires_at = self._desk.happenings.instant(expiry) if isinstance(expiry, str) else None
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(*UNDERSTANDING_ERRORS):
             accepted = info.get("status") == "Accepted"
             hashed = self._desk.hash_token(token)
             self._desk.book.remember_token(self._name, hashed, accepted=accepted, expires_at=expires_at)
@@ -339,6 +339,9 @@ class Relay:
                 except sqlite3.Error:
                     log.exception("%s: what its back end confirmed cannot be stored", self._name)
                     wait_s = REFUSED_RETRY_S
+                except UNDERSTANDING_ERRORS as error:  # one that cannot be sent must not hold up all others
+                    self._desk.queue.refused(kept, f"cannot be sent: {type(error).__name__}", is_final=True)
+                    wait_s = 0.0
                 if wait_s is None:
                     break  # the back end is lost; being connected again wakes us
                 if wait_s > 0:

@@ -64,8 +64,8 @@ class RestChannel(ABC):
                 self.problem = str(error)
                 self.lost.set()
                 raise
-            except httpx.HTTPError as error:
-                self.problem = f"its back end cannot be reached: {type(error).__name__}"
+            except (httpx.HTTPError, ValueError) as error:  # not there, or no JSON
+                self.problem = f"its back end cannot be reached, or makes no sense: {type(error).__name__}"
                 raise CallTimeoutError(f"{self.station_id}: {self.problem}") from error
             self.problem = None
             if isinstance(outcome, Answer):

@@ -10,7 +10,7 @@ import sqlite3
 import ssl
 from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
@@ -181,13 +181,7 @@ class Vdv463Server:
     async def _tell(self, socket: ServerConnection, presystem_id: str) -> None:
         """Tell a presystem how charging goes, at once and then cyclically, each time waiting for its confirmation."""
         while True:
-            payload = charging_information(
-                list(self._points()),
-                self._requests.present(presystem_id),
-                depot_id=self._settings.depot_id or self._config.site.site_id,
-                presystem_id=presystem_id,
-            )
-            message = vdv463.information(payload, presystem_id=presystem_id, source=SOURCE)
+            message = vdv463.information(self._information(presystem_id), presystem_id=presystem_id, source=SOURCE)
             self._awaited[message.message_id] = confirmed = asyncio.Event()
             try:
                 await socket.send(vdv463.dump(message, at=self._view.recording.clock.now()))
@@ -200,6 +194,14 @@ class Vdv463Server:
             finally:
                 del self._awaited[message.message_id]
             await asyncio.sleep(self._settings.interval_s)
+
+    def _information(self, presystem_id: str) -> dict[str, Any]:
+        return charging_information(
+            list(self._points()),
+            self._requests.present(presystem_id),
+            depot_id=self._settings.depot_id or self._config.site.site_id,
+            presystem_id=presystem_id,
+        )
 
     def _points(self) -> Iterator[Point]:
         conductor, now = self._view.dispatcher.conductor, self._view.recording.clock.now()

@@ -24,12 +24,14 @@ Json = dict[str, Any]
 class CitrineOs:
     """REST in front of a back end that stations dial: their answers go to the caller's callback address.
 
-    ``mute`` keeps callbacks back. Asked for a station that is not connected, it says 200 with ``success: false``.
+    ``mute`` keeps callbacks back; ``babbles`` answers with what is no JSON. Asked
+    for a station that is not connected, it says 200 with ``success: false``.
     """
 
     csms: Csms
     version: str = "1.6"
     mute: bool = False
+    babbles: bool = False
     requests: list[tuple[str, Json]] = field(default_factory=list)
     callbacks: list[Json] = field(default_factory=list)
     port: int = 0
@@ -63,6 +65,8 @@ class CitrineOs:
         action = action[0].upper() + action[1:]
         payload = await request.json()
         self.requests.append((action, payload))
+        if self.babbles:
+            return Response("<html>502 Bad Gateway</html>", media_type="text/html")
         if station_id not in self.csms.sockets:
             return JSONResponse([{"success": False, "payload": f"No connection found for {station_id}"}])
         task = asyncio.ensure_future(self._pass_on(station_id, action, payload, request.query_params["callbackUrl"]))

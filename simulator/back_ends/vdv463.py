@@ -69,7 +69,7 @@ class Presystem:
             answer: list[Any] = await waiting
             return answer
 
-    async def until(self, condition: Callable[[Json], bool], seconds: float = 10.0) -> Json:
+    async def until(self, condition: Callable[[Json], bool], seconds: float = 30.0) -> Json:
         """Wait until what we are told makes the condition true; return it."""
         async with asyncio.timeout(seconds):
             while not self.told or not condition(self.told[-1]):

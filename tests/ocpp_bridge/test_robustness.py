@@ -7,6 +7,8 @@ import resource
 
 import pytest
 
+from ocpp_bridge import wire
+
 HONEST = '[2,"h","Heartbeat",{}]'
 SEEDS = (
     [2, "a", "MeterValues", {"connectorId": 1, "meterValue": [{"timestamp": "x", "sampledValue": [{"value": "1"}]}]}],
@@ -53,6 +55,16 @@ def mutated(chance):
         target[place] = json.loads(json.dumps(chance.choice(ODD)))
     text = json.dumps(frame)
     return text[: chance.randint(0, len(text))] if chance.random() < 0.1 else text
+
+
+async def test_half_a_character_is_read_as_a_question_mark(lone):
+    """JSON can escape a lone surrogate, which no file, database or hash takes."""
+    async with lone.station("CP-1") as station:
+        assert "idTagInfo" in await station.call("Authorize", {"idTag": "T\ud800"})
+        assert (await station.call_frame("\udfff", {}))[0] == 4
+        assert await station.start(1, id_tag="\ud800") > 0
+        assert not station.closed.is_set()
+    assert wire.parse('[2,"a","X",{"t":"\\ud83d\\ude00"}]')[0][3] == {"t": "😀"}
 
 
 async def test_a_flood_of_nonsense_harms_nobody(bridge, kit):
