@@ -20,7 +20,7 @@ from ocpp_bridge.config import BridgeConfig
 from ocpp_bridge.curves import Curve, lower
 from ocpp_bridge.desires import Override, Trial
 from ocpp_bridge.holdings import ConnectorKey, Held, Holdings
-from ocpp_bridge.lines import REFRESH_S, Change, Line, Link, needs_sending, render, render_base
+from ocpp_bridge.lines import REFRESH_S, Change, Line, Link, render, render_base
 from ocpp_bridge.outbox import Evidence, State
 from ocpp_bridge.profiles import LASTING, Capabilities, Place, Slot
 from ocpp_bridge.steps import Install, Outcome, Remove, Step
@@ -310,7 +310,7 @@ class Conductor:
             return None
         held = render(line, line.wish, place, link.capabilities, as_of=as_of)
         newest = self.holdings.newest(line.key, place.slot)
-        must = held is not None and needs_sending(newest, held, now_s=as_of.timestamp(), whole=whole)
+        must = held is not None and line.must_send(newest, held, now_s=as_of.timestamp(), whole=whole)
         return held if must else None
 
     def _place(self, line: Line, link: Link) -> Place | None:

@@ -21,6 +21,8 @@ LOOK_AHEAD_S: Final = 1800.0
 WORTH_SENDING: Final = 0.02
 REFRESH_S: Final = 900.0
 RENEW_DAYS: Final = 7
+GOES_ON_S: Final = 6 * 3600.0
+"""A profile of an earlier plan may stay that lasts at least this much longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,14 @@ class Line:
         if self.wish is not None:
             self.attempts[self.wish.slot] = self.attempts.get(self.wish.slot, 0) + 1
 
+    def must_send(self, newest: Held | None, wanted: Held, *, now_s: float, whole: bool) -> bool:
+        """Say whether a profile must be sent; what an earlier plan gave goes on where the course is the same."""
+        if newest is not None and goes_on(newest, wanted, now_s=now_s):
+            if self.is_open and self.state is State.PENDING and wanted.plan_id is not None:
+                self.change(State.ACCEPTED, f"goes on as plan {newest.plan_id} had it", Evidence.ACCEPTED)
+            return False
+        return needs_sending(newest, wanted, now_s=now_s, whole=whole)
+
     def forget_findings(self) -> None:
         """A new publication begins: what was found out about the last one no longer counts."""
         self.last_refusal, self.last_contradiction, self.evidence = "", None, Evidence.NONE
@@ -198,6 +208,26 @@ def needs_sending(newest: Held | None, wanted: Held, *, now_s: float, whole: boo
     until_s = min(now_s + ahead_s, wanted.expires_s)
     wanted_energy = _energy(wanted.reserved_kw, now_s, until_s)
     return _energy(newest.reserved_kw, now_s, until_s) < wanted_energy * (1 - worth) - 1e-6
+
+
+def goes_on(newest: Held, wanted: Held, *, now_s: float) -> bool:
+    """Say whether what a station acknowledged for an earlier plan is what a new plan wants, for long enough ahead.
+
+    It may end before the new plan does, but not soon: then it would be sent anyway, plan after plan.
+    """
+    if not newest.accepted or not newest.is_current or newest.is_clearing or newest.plan_id in (None, wanted.plan_id):
+        return False
+    profile, other = newest.profile, wanted.profile
+    if (profile.slot, profile.unit, profile.transaction_id) != (other.slot, other.unit, other.transaction_id):
+        return False
+    if newest.expires_s > wanted.expires_s or newest.expires_s - now_s < GOES_ON_S:
+        return False
+    edges = {now_s} | {edge for held in (newest, wanted) for edge in held.reserved_kw.edges(now_s)}
+    return all(
+        abs(newest.reserved_kw.at(edge) - wanted.reserved_kw.at(edge)) <= 1e-6
+        for edge in edges
+        if edge < newest.expires_s
+    )
 
 
 def _energy(curve: Curve, since_s: float, until_s: float) -> float:
