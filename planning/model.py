@@ -250,7 +250,10 @@ class SolverReport:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Powers [N, T] with what follows from them; ``battery_kw`` [T] is positive when charging."""
+    """Powers [N, T] with what follows from them; ``battery_kw`` [T] is positive when charging.
+
+    ``slot_price`` [T] is what one more kWh of load would cost in a slot, limits and demand charges included.
+    """
 
     site_id: str
     as_of: datetime
@@ -266,6 +269,7 @@ class Plan:
     reasons: tuple[Reason | None, ...] = ()
     warnings: tuple[str, ...] = field(default=())
     remedies: tuple[Remedy, ...] = ()
+    slot_price: FloatArray | None = None
 
     @property
     def is_ready(self) -> BoolArray:

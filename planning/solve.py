@@ -39,18 +39,25 @@ def plan_document(problem_bytes: bytes, *, as_of: datetime | None = None) -> dic
     return plan_record(plan, sha256_hex(problem_bytes))
 
 
-def solve(problem: Problem, *, as_of: datetime | None = None, with_remedies: bool = False) -> Plan:
+def solve(
+    problem: Problem,
+    *,
+    as_of: datetime | None = None,
+    with_remedies: bool = False,
+    start_price: FloatArray | None = None,
+) -> Plan:
     """Return a plan, whatever the problem: an unreachable target gives the best reachable SoC and its reason.
 
     Args:
         problem: The problem.
         as_of: Instant of what is known; the start of the problem where none is given.
         with_remedies: Look for changes that would make an infeasible night feasible; that takes dozens of plans.
+        start_price: ``slot_price`` [T] of an earlier plan over the same slots: large fleets are planned sooner from it.
     """
     begin = perf_counter()
     scope = free_scope(problem)
     assignment = unassigned(problem.fleet.size)
-    bound = relaxed = relax(problem, scope)
+    bound = relaxed = relax(problem, scope, start_price=start_price)
     if problem.connectors is not None:
         assignment, relaxed = hand_out(problem, bound)
         scope = assigned_scope(problem, assignment)
@@ -63,7 +70,7 @@ def solve(problem: Problem, *, as_of: datetime | None = None, with_remedies: boo
             relaxed = smooth(problem, pattern_scope(problem, scope, relaxed.power_kw), relaxed)
     report = SolverReport(relaxed.name, perf_counter() - begin, bound.lower_bound, relaxed.status)
     plan = plan_of(problem, powers_of(problem, relaxed), assignment, report, as_of=as_of)
-    plan = replace(plan, reasons=explain(problem, plan, scope))
+    plan = replace(plan, reasons=explain(problem, plan, scope), slot_price=bound.slot_price)
     if not with_remedies or problem.fleet.size > REMEDIES_UP_TO:
         return plan
     return replace(plan, remedies=find_remedies(problem, plan, _missing_kwh))

@@ -165,13 +165,18 @@ class _Search:
         return costs, loads
 
 
-def solve_decomposed(problem: Problem, scope: Scope) -> Relaxation:
+def solve_decomposed(problem: Problem, scope: Scope, *, start_price: FloatArray | None = None) -> Relaxation:
     """Return powers within ``GAP`` of the relaxation's optimum, with the bound that proves it.
+
+    Args:
+        problem: The problem.
+        scope: Where the vehicles may charge.
+        start_price: Price of load per slot [T] to begin with, from a plan of nearly the same; a sample's where None.
 
     Raises:
         NotConvergedError: the gap was not closed in ``MAX_ROUNDS``.
     """
-    search = _begin(problem, scope)
+    search = _begin(problem, scope, sampled_prices(problem, scope) if start_price is None else start_price)
     for round_number in range(MAX_ROUNDS):
         solution = search.master.solve()
         price, worth = search.master.prices(solution)
@@ -188,9 +193,8 @@ def solve_decomposed(problem: Problem, scope: Scope) -> Relaxation:
     raise NotConvergedError(f"the gap is still open after {MAX_ROUNDS} rounds")
 
 
-def _begin(problem: Problem, scope: Scope) -> _Search:
-    """Return a search with the profiles of nobody charging and of everybody answering the sample's prices."""
-    price = sampled_prices(problem, scope)
+def _begin(problem: Problem, scope: Scope, price: FloatArray) -> _Search:
+    """Return a search with the profiles of nobody charging and of everybody answering the first prices."""
     block = _blocks(problem, scope)
     master = Master(problem, block, scope.group, price)
     noise = np.random.default_rng(SEED)

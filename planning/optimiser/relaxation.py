@@ -5,7 +5,7 @@ Which method solves it is decided here and nowhere else.
 
 import logging
 
-from planning.model import Problem
+from planning.model import FloatArray, Problem
 from planning.optimiser.decomposition import NotConvergedError, solve_decomposed
 from planning.optimiser.monolith import solve_monolith
 from planning.optimiser.program import SolverError
@@ -17,11 +17,14 @@ LARGE_FLEET = 150
 logger = logging.getLogger(__name__)
 
 
-def relax(problem: Problem, scope: Scope) -> Relaxation:
-    """Return the optimum of the linear relaxation within a scope, and its proven lower bound."""
+def relax(problem: Problem, scope: Scope, *, start_price: FloatArray | None = None) -> Relaxation:
+    """Return the optimum of the linear relaxation within a scope, and its proven lower bound.
+
+    ``start_price`` [T] is where large fleets begin, if a plan of nearly the same problem is known.
+    """
     if problem.fleet.size >= LARGE_FLEET and scope.floor_kw is None:
         try:
-            return solve_decomposed(problem, scope)
+            return solve_decomposed(problem, scope, start_price=start_price)
         except (NotConvergedError, SolverError) as error:
             logger.warning("the whole programme is solved at once: %s", error)
     return solve_monolith(problem, scope)

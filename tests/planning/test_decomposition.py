@@ -19,6 +19,7 @@ from planning.optimiser.monolith import solve_monolith
 from planning.optimiser.relaxation import relax
 from planning.optimiser.response import FleetResponse
 from planning.optimiser.scope import Scope, curve_of, free_scope
+from planning.solve import solve
 from planning.taper import settle
 
 VEHICLE = st.fixed_dictionaries(
@@ -121,3 +122,17 @@ def test_repair_by_chunks_costs_next_to_nothing(bench: SimpleNamespace) -> None:
     assert figures.shortfall_kwh.sum() < 0.05
     assert relaxed.lower_bound is not None
     assert figures.cost.total <= 1.002 * relaxed.lower_bound
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("variant", ["base", "tight"])
+def test_a_warm_start_is_as_good_as_a_cold_one(bench: SimpleNamespace, variant: str) -> None:
+    problem = problem_from_record(bench.generate.generate(400, 21, variant))
+    before = solve(problem)
+    soc = np.minimum(problem.fleet.start_soc_pct + 1.0, 99.0)
+    changed = replace(problem, fleet=replace(problem.fleet, start_soc_pct=soc))
+    cold, warm = solve(changed), solve(changed, start_price=before.slot_price)
+    assert warm.solver.name == "decomposition"
+    assert warm.cost.total == pytest.approx(cold.cost.total, rel=5e-4)
+    assert warm.solver.lower_bound is not None
+    assert warm.solver.lower_bound <= cold.cost.total * (1 + 1e-9)
