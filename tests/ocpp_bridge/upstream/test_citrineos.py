@@ -25,7 +25,7 @@ async def bridge(kit, tmp_path, citrine):
     config = kit.config_dict(tmp_path / "state", stations=("CP-1",))
     port = free_port()
     config["http"] = {"host": "127.0.0.1", "port": port, "callback_url": f"http://127.0.0.1:{port}"}
-    publisher = {"name": "citrine", "kind": "citrineos", "url": citrine.url, "version": "1.6", "timeout_s": 1.0}
+    publisher = {"name": "citrine", "kind": "citrineos", "url": citrine.url, "version": "1.6", "timeout_s": 3.0}
     config["publishers"] = [{**publisher, "retry_s": 0.2}]
     config["stations"][0]["publisher"] = "citrine"
     async with kit.running_bridge(config) as running:
@@ -45,7 +45,7 @@ async def test_a_plan_reaches_a_station_through_its_back_end(bridge, citrine, ki
         ]
         transaction_id = await station.start(1)
         plan_id = await bridge.publish([kit.entry("CP-1", 11, transaction_id=transaction_id)])
-        entry = await bridge.reaches(plan_id, "CP-1", "verified")
+        entry = await bridge.reaches(plan_id, "CP-1", "verified", seconds=30)
         assert entry["evidence"] == "composite"
         assert station.allowed_kw(1) == pytest.approx(11, abs=0.1)
         found = (await bridge.client.get("/stations")).json()["stations"][0]
@@ -61,7 +61,7 @@ async def test_queued_is_not_accepted(bridge, citrine, kit):
         await kit.eventually(lambda: station.installed("TxProfile"), 30, lambda: "nothing was sent")
         assert (await bridge.states(plan_id))[("CP-1", 1)]["state"] == "sent"
         citrine.mute = False
-        await bridge.reaches(plan_id, "CP-1", "accepted", "verified")
+        await bridge.reaches(plan_id, "CP-1", "accepted", "verified", seconds=30)
 
 
 async def test_what_the_station_refuses_is_refused(bridge, citrine, kit):
@@ -69,7 +69,7 @@ async def test_what_the_station_refuses_is_refused(bridge, citrine, kit):
         await bridge.settled("CP-1")
         plan_id = await bridge.publish([kit.entry("CP-1", 11, transaction_id=999)])  # no such transaction runs
         station.refused["SetChargingProfile"] = {"status": "Rejected"}
-        entry = await bridge.reaches(plan_id, "CP-1", "rejected")
+        entry = await bridge.reaches(plan_id, "CP-1", "rejected", seconds=30)
         assert entry["detail"] == "Rejected"
 
 
@@ -82,7 +82,7 @@ async def test_a_station_that_is_not_there_counts_as_away(bridge, citrine, kit):
     plan_id = await bridge.publish([kit.entry("CP-1", 11)])
     assert "SetChargingProfile" not in citrine.actions()
     async with station_of(kit, citrine):
-        await bridge.reaches(plan_id, "CP-1", "accepted", "verified")
+        await bridge.reaches(plan_id, "CP-1", "accepted", "verified", seconds=30)
 
     async def away():
         await bridge.publish([kit.entry("CP-1", 9)])
@@ -105,7 +105,7 @@ async def test_a_back_end_that_makes_no_sense_is_tried_again(bridge, citrine, ki
 
         await kit.eventually(told, 30, lambda: "health says nothing")
         citrine.babbles = False
-        await bridge.reaches(plan_id, "CP-1", "accepted", "verified")
+        await bridge.reaches(plan_id, "CP-1", "accepted", "verified", seconds=30)
 
 
 async def test_revoking_reaches_through(bridge, citrine, kit):
