@@ -16,6 +16,7 @@ from core.time_grid import parse_instant
 from ocpp_bridge import logs
 from ocpp_bridge.security import hash_password
 from orchestration.cli.app import app
+from orchestration.cli.output import console
 
 SAMPLE = re.compile(r'^([a-z_]+)(?:\{((?:[a-z_]+="(?:[^"\\]|\\.)*",?)*)\})? (-?[0-9.e+-]+)$')
 
@@ -90,7 +91,7 @@ async def test_prometheus_reads_the_metrics(lone, kit):
 
 
 async def test_the_command_shows_it(lone, kit, tmp_path, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "220")
+    monkeypatch.setattr(console, "width", 220)
     config = kit.config_dict(tmp_path / "state", stations=("CP-1",))
     config["http"]["port"] = lone.bridge.http_port
     file = tmp_path / "bridge.yaml"
