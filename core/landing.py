@@ -6,9 +6,10 @@ killed is simply run again. Readers never lock; writers of one entity and source
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from pathlib import Path
 
 import polars as pl
@@ -20,6 +21,10 @@ from core.schema import Entity
 
 EMPTY_SOURCE = "_schema"
 EMPTY_DATE = date(1970, 1, 1)
+SMALL_FILE_BYTES = 32 * 1024
+"""Files up to this size cost more to open than to keep; they never change, so a process opens each once."""
+
+MOST_KEPT = 2048
 
 
 class LandingError(ValueError):
@@ -88,22 +93,27 @@ class Landing:
         files = [path for day in days for path in sorted(self._folder(entity, source, day).glob("*.parquet"))]
         new = rows.select(content).with_row_index("_row").unique(content, keep="first", maintain_order=True)
         if files:
-            there = pl.read_parquet(files, columns=content, hive_partitioning=False, missing_columns="insert")
+            there = _rows_of(entity, files).select(content).collect(engine="in-memory")
             new = new.join(there, on=content, how="anti", nulls_equal=True, maintain_order="left")
         return pl.int_range(rows.height, eager=True).is_in(new["_row"].implode())
 
-    def scan(self, entity_name: str) -> pl.LazyFrame:
-        """Return all versions of all sources, with ``source`` and the partition's ``date``."""
+    def scan(self, entity_name: str, *, since: datetime | None = None) -> pl.LazyFrame:
+        """Return all versions of all sources, with ``source`` and the partition's ``date``.
+
+        Args:
+            entity_name: Name of a canonical entity.
+            since: Only rows observed at or after it.
+        """
         entity = ENTITIES[entity_name]
-        schema = pl.Schema({**entity.schema, "source": pl.String(), "date": pl.Date()})
-        if not any((self.root / entity.name).glob("source=*/date=*/*.parquet")):
-            return pl.LazyFrame(schema=schema)
-        return pl.scan_parquet(
-            self.root / entity.name / "source=*" / "date=*" / "*.parquet",
-            hive_schema={"source": pl.String(), "date": pl.Date()},
-            missing_columns="insert",
-            schema=schema,
-        )
+        rows = _rows_of(entity, self._files(entity, None if since is None else since.astimezone(UTC).date()))
+        return rows if since is None else rows.filter(pl.col("observed_at") >= since)
+
+    def _files(self, entity: Entity, since: date | None) -> Iterator[Path]:
+        """Yield the entity's files in order; without those of days before ``since``."""
+        for source in sorted((self.root / entity.name).glob("source=*")):
+            for day in sorted(source.glob("date=*")):
+                if since is None or day.name >= f"date={since.isoformat()}":
+                    yield from sorted(day.glob("*.parquet"))
 
     def read(
         self,
@@ -122,11 +132,9 @@ class Landing:
             sources: Only these sources.
         """
         entity = ENTITIES[entity_name]
-        frame = self.scan(entity_name)
+        frame = self.scan(entity_name, since=since)
         if as_of is not None:
             frame = frame.filter(pl.col("available_at") <= as_of)
-        if since is not None:
-            frame = frame.filter(pl.col("date") >= since.astimezone(UTC).date(), pl.col("observed_at") >= since)
         if sources is not None:
             frame = frame.filter(pl.col("source").is_in(list(sources)))
         key = [*entity.key, "source"]
@@ -139,6 +147,37 @@ class Landing:
 
     def _folder(self, entity: Entity, source: str, day: date) -> Path:
         return self.root / entity.name / f"source={source}" / f"date={day.isoformat()}"
+
+
+def _rows_of(entity: Entity, paths: Iterable[Path]) -> pl.LazyFrame:
+    """Return the rows of files, with ``source`` and ``date`` of their folders."""
+    kept, large = [_scan_files([], entity).collect()], list[Path]()
+    for path in paths:
+        status = path.stat()
+        if status.st_size <= SMALL_FILE_BYTES:
+            kept.append(_small_file(path, status.st_mtime_ns, entity.name))
+        else:
+            large.append(path)
+    small = pl.concat(kept, rechunk=False).lazy()
+    return pl.concat([small, _scan_files(large, entity)]) if large else small
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _small_file(path: Path, changed_ns: int, entity_name: str) -> pl.DataFrame:  # noqa: ARG001  names the content
+    return _scan_files([path], ENTITIES[entity_name]).collect(engine="in-memory")
+
+
+def _scan_files(paths: list[Path], entity: Entity) -> pl.LazyFrame:
+    schema = pl.Schema({**entity.schema, "source": pl.String(), "date": pl.Date()})
+    if not paths:
+        return pl.LazyFrame(schema=schema)
+    return pl.scan_parquet(
+        paths,
+        hive_partitioning=True,
+        hive_schema={"source": pl.String(), "date": pl.Date()},
+        missing_columns="insert",
+        schema=schema,
+    )
 
 
 def _fit(entity: Entity, rows: pl.DataFrame) -> pl.DataFrame:

@@ -52,9 +52,7 @@ class KnownFacts:
             ordered: Large tables that are sorted by something else anyway need not be sorted by knowledge first.
         """
         entity = ENTITIES[entity_name]
-        frame = self.landing.scan(entity_name).filter(pl.col("available_at") <= self.as_of)
-        if self.since is not None:
-            frame = frame.filter(pl.col("date") >= self.since.date(), pl.col("observed_at") >= self.since)
+        frame = self.landing.scan(entity_name, since=self.since).filter(pl.col("available_at") <= self.as_of)
         if vehicles is not None:
             frame = frame.filter(pl.col("vehicle_id").is_in(vehicles.implode()))
         if columns:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from core.time_grid import SLOT
 from orchestration.bridge_client import BridgeClient
 from orchestration.demo.clock_drive import DrivenClock
-from orchestration.steps.ingest import ingest_everything
+from orchestration.steps.ingest import ingest_events
 from orchestration.steps.plan import PlanOutcome, plan_and_publish
 from orchestration.steps.workplace import Workplace
 
@@ -64,7 +64,7 @@ def live_through(
         clock.run(min(SLOT, until - clock.now))
         due = dict.fromkeys(_overdue(planned_at, clock.now), "intraday") | watch.sites_to_plan()
         if due:
-            rows = ingest_everything(workplace, as_of=clock.now).rows
+            rows = ingest_events(workplace, as_of=clock.now).rows
             log.rows.update({key: getattr(rows, key) for key in ("read", "landed", "duplicates", "quarantined")})
         for site_id, outcome in _plan_all(workplace, due, clock.now):
             planned_at[site_id] = clock.now

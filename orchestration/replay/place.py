@@ -1,6 +1,7 @@
 """A workplace whose landing is held in memory: a replay reads the same days again and again, as of other instants."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 
 import polars as pl
@@ -17,11 +18,12 @@ class LandingInMemory(Landing):
         self._base = base
         self._frames: dict[str, pl.DataFrame] = {}
 
-    def scan(self, entity_name: str) -> pl.LazyFrame:
-        """Return all versions of all sources."""
+    def scan(self, entity_name: str, *, since: datetime | None = None) -> pl.LazyFrame:
+        """Return all versions of all sources, or those of rows observed at or after ``since``."""
         if entity_name not in self._frames:
             self._frames[entity_name] = self._base.scan(entity_name).collect(engine="in-memory")
-        return self._frames[entity_name].lazy()
+        rows = self._frames[entity_name].lazy()
+        return rows if since is None else rows.filter(pl.col("observed_at") >= since)
 
 
 @dataclass(frozen=True)
