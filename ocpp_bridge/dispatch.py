@@ -66,6 +66,11 @@ class Dispatcher:
         self._news = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Say whether nothing is under way, nothing is left to decide, and all that came of it is stored."""
+        return not (self._tasks or self.conductor.wants_attention or self.conductor.changes)
+
     # --- from outside ----------------------------------------------------------------------------------------------
 
     def restore(self) -> None:

@@ -27,6 +27,8 @@ IN_TRANSACTION: Final = frozenset({"Charging", "SuspendedEV", "SuspendedEVSE"})
 MEAN_OVER_S: Final = 60.0  # a register of whole Wh tells a power within 0.06 kW then
 MEAN_OVER_MOST_S: Final = 1800.0
 LATEST_ID: Final = 2**31 - 1
+AT_ONCE: Final = frozenset({"transaction_started", "transaction_ended"})
+"""Stored before the station is answered: an answered message is not told again, so a killed bridge would lose it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +255,8 @@ class Happenings:
 
     def _event(self, event_type: str, station: Station, number: int, **data: str | float | None) -> None:
         self._events.add(event_type, at=self._clock.now(), station_id=station.station_id, connector_id=number, **data)
+        if event_type in AT_ONCE:
+            self._events.flush()
 
 
 def _with_power(connector: Connector, sample: Sample, at: datetime) -> Sample:

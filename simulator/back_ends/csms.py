@@ -122,7 +122,7 @@ class Csms:
         async with asyncio.timeout(CALL_TIMEOUT_S):
             return await waiting
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait until something that happened makes the condition true.
 
         Raises:

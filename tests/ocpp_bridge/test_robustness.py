@@ -86,7 +86,7 @@ async def test_a_flood_of_nonsense_harms_nobody(bridge, kit):
             slowest = max(slowest, asyncio.get_running_loop().time() - begun)
         await flooding
         assert slowest < 2.0
-        assert "currentTime" in await rude.call("Heartbeat", {}, seconds=20)
+        assert "currentTime" in await rude.call("Heartbeat", {}, seconds=60)
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 100_000
         await rude.close()
 
@@ -111,8 +111,9 @@ async def test_a_full_disk_holds_deliveries_up_and_no_connection(lone, kit):
         await lone.reaches("big", "CP-1", "verified")
 
 
-async def test_dropping_and_returning_at_any_moment_ends_with_the_plan(bridge, kit):
+async def test_dropping_and_returning_at_any_moment_ends_with_the_plan(impatient, kit):
     """Seeded chaos: two stations drop, return, boot and fall silent while plans follow each other."""
+    bridge = impatient
     chance = random.Random(11)
     stations = [await bridge.station(name).connect() for name in ("CP-1", "CP-2")]
     for station in stations:
@@ -146,7 +147,7 @@ async def test_dropping_and_returning_at_any_moment_ends_with_the_plan(bridge, k
             power - 0.08 <= station.allowed_kw(1) <= power for station, power in zip(stations, planned, strict=True)
         )
 
-    await kit.eventually(as_planned, 10, lambda: f"{[one.allowed_kw(1) for one in stations]}, planned {planned}")
+    await kit.eventually(as_planned, 60, lambda: f"{[one.allowed_kw(1) for one in stations]}, planned {planned}")
     for station in stations:  # what a station holds already may still be on its way to being told
         await bridge.reaches(plan_id, station.station_id, "accepted", "verified")
     for station, transaction_id in zip(stations, ids, strict=True):

@@ -78,7 +78,7 @@ async def test_an_oversized_frame_ends_only_its_own_connection(bridge):
     async with bridge.station("CP-1") as honest:
         rude = await bridge.station("CP-2").connect()
         await rude.send_raw("x" * 300_000)
-        await asyncio.wait_for(rude.closed.wait(), 5)
+        await asyncio.wait_for(rude.closed.wait(), 60)
         assert "currentTime" in await honest.call("Heartbeat", {})
 
 
@@ -162,7 +162,7 @@ async def test_a_flood_is_slowed_down_and_not_lost(kit, tmp_path):
         begun_s = asyncio.get_running_loop().time()
         for k in range(60):
             await station.send_raw(json.dumps([2, f"flood-{k}", "Heartbeat", {}]))
-        assert "currentTime" in await station.call("Heartbeat", {}, seconds=20)
+        assert "currentTime" in await station.call("Heartbeat", {}, seconds=60)
         assert asyncio.get_running_loop().time() - begun_s > 0.8  # ten at once, then fifty a second
 
 

@@ -131,5 +131,5 @@ async def test_a_back_end_without_a_common_subprotocol_is_named(kit, tmp_path):
             reasons = (await proxy.client.get("/health")).json()["reasons"]
             return any("its back end is away" in reason for reason in reasons)
 
-        await kit.eventually(told, 30, lambda: "health says nothing")
+        await kit.eventually(told, 60, lambda: "health says nothing")
         assert await station.start(1) > 0
