@@ -14,13 +14,14 @@ from datetime import datetime
 from typing import Final
 
 from core.publication import Publication
-from ocpp_bridge import desires, profiles
+from ocpp_bridge import desires
 from ocpp_bridge.aims import Situation, aim
+from ocpp_bridge.clocks import ClockBounds
 from ocpp_bridge.config import BridgeConfig
-from ocpp_bridge.curves import Curve, lower
+from ocpp_bridge.curves import Curve
 from ocpp_bridge.desires import Override, Trial
 from ocpp_bridge.holdings import ConnectorKey, Held, Holdings
-from ocpp_bridge.lines import REFRESH_S, Change, Line, Link, render, render_base
+from ocpp_bridge.lines import REFRESH_S, Change, Line, Link, render, render_base, render_maximum
 from ocpp_bridge.outbox import Evidence, State
 from ocpp_bridge.profiles import LASTING, Capabilities, Place, Slot
 from ocpp_bridge.steps import Install, Outcome, Remove, Step
@@ -122,6 +123,13 @@ class Conductor:
         """A connector says whether a vehicle is there."""
         if self.lines[key].is_idle != is_idle:
             self.lines[key].is_idle, self._stale = is_idle, True
+
+    def clock_known(self, station_id: str, bounds: ClockBounds) -> None:
+        """It was found out how far a station's clock may be off."""
+        for line in self._by_station[station_id]:
+            if self.holdings.clock(line.key) != bounds:
+                self.holdings.set_clock(line.key, bounds)
+                self._stale = True
 
     def try_out(self, key: ConnectorKey, trial: Trial | None) -> None:
         """A connector is commissioned: it gets a limit of its own in place of its plan; None ends that."""
@@ -265,7 +273,8 @@ class Conductor:
             yield from self._base_step(line, link, as_of)
         if not link.maximum_attempted:
             link.maximum_attempted = True
-            yield self._maximum(station_id, lines, link, as_of)
+            limit_kw = self.config.site.ev_limit_kw
+            yield Install((station_id, 0), render_maximum(lines, link.capabilities, limit_kw, as_of=as_of))
         for line in lines:
             yield from self._plan_step(line, link, as_of, wall_s)
 
@@ -276,13 +285,6 @@ class Conductor:
         held = render_base(line, unit, as_of=as_of)
         if self.holdings.fits(line.key, held, self._limits, now_s=as_of.timestamp()):
             yield Install(line.key, held)
-
-    def _maximum(self, station_id: str, lines: list[Line], link: Link, as_of: datetime) -> Install:
-        together = min(sum(line.config.max_kw for line in lines), self.config.site.ev_limit_kw)
-        wiring = lines[0].config.wiring
-        unit = profiles.choose_unit(link.capabilities, wiring)
-        profile = profiles.maximum_profile(together, unit=unit, wiring=wiring, as_of=as_of)
-        return Install((station_id, 0), Held(0, profile, profile.reserved_kw(wiring)))
 
     def _plan_step(self, line: Line, link: Link, as_of: datetime, wall_s: float) -> Iterator[Step]:
         now_s = as_of.timestamp()
@@ -333,8 +335,9 @@ class Conductor:
         if not link.is_ready or link.is_busy or wall_s < link.retry_at_s or line.wish is None:
             return
         whole, cache = line.wish, line.rendered
-        room = self.holdings.room(key, self._limits).scaled(1 / line.proven_share)
-        line.wish = replace(whole, reserved_kw=lower(whole.reserved_kw, room.map(lambda kw: max(0.0, kw))))
+        room = self.holdings.room(key, self._limits).map(lambda kw: max(0.0, kw))
+        clock, now_s = self.holdings.clock(key), as_of.timestamp()
+        line.wish = desires.granted(whole, room, clock, now_s=now_s, proven_share=line.proven_share)
         held = self._wanted(line, link, self._place(line, link), as_of, whole=False)
         line.wish, line.rendered = whole, cache
         if held is not None and self.holdings.fits(key, held, self._limits, now_s=as_of.timestamp()):

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from core.publication import ConnectorPlan, Publication
+from ocpp_bridge.clocks import ClockBounds
 from ocpp_bridge.config import BridgeConfig, ConnectorConfig
 from ocpp_bridge.curves import Curve, constant, from_instants, lower, steps, upper
 from ocpp_bridge.holdings import CLOCK_MARGIN_S
@@ -102,21 +103,45 @@ def trial_wish(trial: Trial, config: ConnectorConfig, transaction_id: str | None
     return Wish(slot, transaction_id, constant(trial.limit_kw), trial.until_s, None, config.wiring)
 
 
-def wanted_kw(wish: Wish | None, rest: Curve, *, proven_share: float = 1.0) -> Curve:
+def wanted_kw(wish: Wish | None, rest: Curve, clock: ClockBounds, *, proven_share: float = 1.0) -> Curve:
     """Return what the connector would count for if the wish came true, for ever."""
     if wish is None:
         return rest
-    alive = wish.reserved_kw.scaled(proven_share).until(wish.end_s + CLOCK_MARGIN_S)
-    return upper(alive, rest.since(wish.end_s - CLOCK_MARGIN_S))
+    course = wish.reserved_kw.scaled(proven_share)
+    return _then_rest(wish, course.widened(clock.early_s, clock.late_s), rest, clock)
 
 
-def granted(wish: Wish, share_kw: Curve, *, proven_share: float = 1.0) -> Wish:
-    """Return the wish, cut down to what the site can give."""
-    return replace(wish, reserved_kw=lower(wish.reserved_kw, share_kw.scaled(1 / proven_share)))
+def patient_kw(
+    wish: Wish | None, rest: Curve, clock: ClockBounds, *, wait_s: float, proven_share: float = 1.0
+) -> Curve:
+    """Return what it would count for if it began each higher period only when all others have ended theirs."""
+    if wish is None:
+        return rest
+    course = wish.reserved_kw.scaled(proven_share)
+    counted = course.widened(clock.early_s, clock.late_s)
+    if clock.late_s <= wait_s:  # of a slower one nobody waits for, all counts
+        counted = lower(counted, course.delayed(wait_s))
+    return _then_rest(wish, counted, rest, clock)
 
 
-def emergency(share_kw: Curve, rest: Curve, *, transaction_id: str | None, wiring: Wiring, now_s: float) -> Wish | None:
-    """Return what a connector without a plan must hold where the site cannot even give it its rest."""
+def _then_rest(wish: Wish, course: Curve, rest: Curve, clock: ClockBounds) -> Curve:
+    alive = course.until(wish.end_s + max(CLOCK_MARGIN_S, clock.late_s))
+    return upper(alive, rest.since(wish.end_s - max(CLOCK_MARGIN_S, clock.early_s)))
+
+
+def granted(wish: Wish, share_kw: Curve, clock: ClockBounds, *, now_s: float, proven_share: float = 1.0) -> Wish:
+    """Return the wish, cut down to what the site can give from now on, whatever the station's clock shows."""
+    given = share_kw.since(now_s, math.inf).narrowed(clock.early_s, clock.late_s)
+    return replace(wish, reserved_kw=lower(wish.reserved_kw, given.scaled(1 / proven_share)))
+
+
+def emergency(
+    share_kw: Curve, rest: Curve, clock: ClockBounds, *, transaction_id: str | None, wiring: Wiring, now_s: float
+) -> Wish | None:
+    """Return what a connector without a plan must hold where the site cannot even give it its rest.
+
+    It ends a margin after the site can: a clock that is ahead ends it early.
+    """
     edges = sorted({*share_kw.edges(now_s), *rest.edges(now_s)})
     below = [edge for edge in edges if share_kw.at(edge) < rest.at(edge) - 1e-6]
     if not below:
@@ -124,8 +149,9 @@ def emergency(share_kw: Curve, rest: Curve, *, transaction_id: str | None, wirin
     later = [edge for edge in edges if edge > below[-1]]
     horizon_s = math.floor(now_s / 3600) * 3600 + 2 * 3600.0
     slot = Slot.DEFAULT if transaction_id is None else Slot.TRANSACTION
-    end_s = min(later[0] if later else math.inf, horizon_s)
-    return Wish(slot, transaction_id, lower(share_kw, rest), end_s, None, wiring)
+    end_s = min(later[0] + max(CLOCK_MARGIN_S, clock.early_s) if later else math.inf, horizon_s)
+    given = share_kw.since(now_s, math.inf).narrowed(clock.early_s, clock.late_s)
+    return Wish(slot, transaction_id, lower(given, rest), end_s, None, wiring)
 
 
 def ladder(wish: Wish, capabilities: Capabilities) -> list[tuple[Slot, int]]:

@@ -1,7 +1,7 @@
 """What the conductor remembers of one connector and one station, and how a wish becomes a profile to send. No I/O."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -165,6 +165,15 @@ def render_base(line: Line, unit: Unit, *, as_of: datetime) -> Held:
             line.key[1], fallback_kw, line.window, unit=unit, wiring=wiring, as_of=as_of
         )
     line.base_renew_s = math.inf if line.window is None else as_of.timestamp() + RENEW_DAYS * DAY_S
+    return Held(0, profile, profile.reserved_kw(wiring))
+
+
+def render_maximum(lines: Sequence[Line], capabilities: Capabilities, limit_kw: float, *, as_of: datetime) -> Held:
+    """Return the maximum of a whole station: what its connectors can do together, within the site's limit."""
+    together_kw = min(sum(line.config.max_kw for line in lines), limit_kw)
+    wiring = lines[0].config.wiring
+    unit = profiles.choose_unit(capabilities, wiring)
+    profile = profiles.maximum_profile(together_kw, unit=unit, wiring=wiring, as_of=as_of)
     return Held(0, profile, profile.reserved_kw(wiring))
 
 

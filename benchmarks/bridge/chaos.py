@@ -1,6 +1,6 @@
 """Seeded chaos: a bridge that is killed, and stations that drop, lose, delay, reorder and boot, while plans follow.
 
-Stations really hold, stack and expire profiles, and their clocks are right. What must hold at every look, for
+Stations really hold, stack and expire profiles, by clocks that are up to 45 s off. What must hold at every look, for
 the present and for every instant to come: what all of them allow together is within the limit. At the end: no plan was
 lost, none came back after a newer one, each connector holds one plan and it is the last one, no transaction was ended.
 """
@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +40,7 @@ KINDS: Final = (
     ("level-0-only", "1.6"),
     ("half-open", "1.6"),
 )
+SKEWS_S: Final = (0.0, 0.0, 0.0, 45.0, -45.0, 20.0, -20.0)
 FORBIDDEN: Final = ("RemoteStopTransaction", "RequestStopTransaction", "Reset", "UnlockConnector")
 GONE: Final = (OSError, WebSocketException, TimeoutError)
 
@@ -87,7 +88,8 @@ class Depot:
         self.started: dict[str, str] = {}
         self.plan_of: dict[str, int] = {}
         for k, (kind, version) in zip(range(chaos.stations), itertools.cycle(KINDS), strict=False):
-            station = Station(url, f"CP-{k}", PERSONALITIES[kind], now_s=self.now_s)
+            personality = replace(PERSONALITIES[kind], clock_skew_s=self.chance.choice(SKEWS_S))
+            station = Station(url, f"CP-{k}", personality, now_s=self.now_s)
             station.network = self.fate
             self.versions[station.station_id] = version
             self.stations.append(station)
@@ -337,7 +339,7 @@ def _check_station(depot: Depot, station: Station, line: Json) -> None:
         assert least_kw <= allowed_kw <= planned_kw + 1e-6, f"{name}: {allowed_kw} kW, planned {planned_kw}"
 
 
-async def _until(look: Callable[[], Awaitable[bool]], complaint: str, *, seconds: float = 150.0) -> None:
+async def _until(look: Callable[[], Awaitable[bool]], complaint: str, *, seconds: float = 60.0) -> None:
     deadline_s = asyncio.get_running_loop().time() + seconds
     while not await look():
         assert asyncio.get_running_loop().time() < deadline_s, complaint
