@@ -10,7 +10,7 @@ from typing import Final
 from core.publication import Publication
 from ocpp_bridge import desires
 from ocpp_bridge.config import BridgeConfig
-from ocpp_bridge.curves import Curve, RunningTotal, minus
+from ocpp_bridge.curves import TOLERANCE_KW, Curve, RunningTotal, minus
 from ocpp_bridge.desires import Override, Wish
 from ocpp_bridge.holdings import ConnectorKey, Holdings
 from ocpp_bridge.lines import Line, Link
@@ -60,7 +60,9 @@ def _granted(situation: Situation, line: Line, wish: Wish | None, share: Curve |
         return None
     clock = situation.holdings.clock(line.key)
     if wish is not None:
-        return desires.granted(wish, share, clock, now_s=now_s, proven_share=line.proven_share)
+        granted = desires.granted(wish, share, clock, now_s=now_s, proven_share=line.proven_share)
+        line.is_full = granted.reserved_kw.at(now_s) >= wish.reserved_kw.at(now_s) - TOLERANCE_KW
+        return granted
     rest = situation.holdings.rest(line.key)
     transaction_id, wiring = line.transaction_id, line.config.wiring
     return desires.emergency(share, rest, clock, transaction_id=transaction_id, wiring=wiring, now_s=now_s)

@@ -311,9 +311,12 @@ class Conductor:
         if line.wish is None or place is None:
             return None
         held = render(line, line.wish, place, link.capabilities, as_of=as_of)
+        if held is None:
+            return None
         newest = self.holdings.newest(line.key, place.slot)
-        must = held is not None and line.must_send(newest, held, now_s=as_of.timestamp(), whole=whole)
-        return held if must else None
+        # Whoever can have all of its plan gets it to the last tenth, unless it takes too few periods to say it.
+        whole = whole or (line.is_full and len(held.profile.periods) < link.capabilities.max_periods)
+        return held if line.must_send(newest, held, now_s=as_of.timestamp(), whole=whole) else None
 
     def _place(self, line: Line, link: Link) -> Place | None:
         """Return the place in the station's stack to try next; close the entry when all were refused."""

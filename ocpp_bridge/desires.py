@@ -87,10 +87,14 @@ def wish_of(publication: Publication, entry: ConnectorPlan, config: ConnectorCon
     """Return what an entry wants its connector to hold."""
     wiring = wiring_of(entry, config)
     slot = Slot.DEFAULT if entry.transaction_id is None else Slot.TRANSACTION
+    course = planned_kw(entry, config)
+    if entry.periods[0].start_at <= publication.as_of:
+        # All begin with what they are sent and acknowledge; nobody goes by a clock to the plan's first period.
+        course = course.since(publication.as_of.timestamp(), course.at(publication.as_of.timestamp()))
     return Wish(
         slot,
         None if entry.transaction_id is None else str(entry.transaction_id),
-        planned_kw(entry, config).scaled(wiring.reserve_factor),
+        course.scaled(wiring.reserve_factor),
         publication.valid_until.timestamp(),
         publication.plan_id,
         wiring,

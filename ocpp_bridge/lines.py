@@ -101,6 +101,7 @@ class Line:
     evidence: Evidence = Evidence.NONE
     last_contradiction: str | None = None
     is_squeezed: bool = False
+    is_full: bool = False
     trial: Trial | None = None
     unclearable: set[Slot] = field(default_factory=set)
     rendered: tuple[object, Curve] | None = None
