@@ -6,6 +6,7 @@ killed is simply run again. Readers never lock; writers of one entity and source
 """
 
 import io
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -90,7 +91,7 @@ class Landing:
     def _is_new(self, entity: Entity, source: str, rows: pl.DataFrame) -> pl.Series:
         content = entity.content_columns
         days = rows["observed_at"].dt.date().unique().sort()
-        files = [path for day in days for path in sorted(self._folder(entity, source, day).glob("*.parquet"))]
+        files = [file for day in days for file in _parquet_files(self._folder(entity, source, day))]
         new = rows.select(content).with_row_index("_row").unique(content, keep="first", maintain_order=True)
         if files:
             there = _rows_of(entity, files).select(content).collect(engine="in-memory")
@@ -108,12 +109,13 @@ class Landing:
         rows = _rows_of(entity, self._files(entity, None if since is None else since.astimezone(UTC).date()))
         return rows if since is None else rows.filter(pl.col("observed_at") >= since)
 
-    def _files(self, entity: Entity, since: date | None) -> Iterator[Path]:
+    def _files(self, entity: Entity, since: date | None) -> Iterator[os.DirEntry[str]]:
         """Yield the entity's files in order; without those of days before ``since``."""
-        for source in sorted((self.root / entity.name).glob("source=*")):
-            for day in sorted(source.glob("date=*")):
-                if since is None or day.name >= f"date={since.isoformat()}":
-                    yield from sorted(day.glob("*.parquet"))
+        first = f"date={'' if since is None else since.isoformat()}"
+        for source in _entries(self.root / entity.name, "source="):
+            for day in _entries(source, "date="):
+                if day.name >= first:
+                    yield from _parquet_files(day)
 
     def read(
         self,
@@ -149,35 +151,54 @@ class Landing:
         return self.root / entity.name / f"source={source}" / f"date={day.isoformat()}"
 
 
-def _rows_of(entity: Entity, paths: Iterable[Path]) -> pl.LazyFrame:
+def _entries(folder: os.PathLike[str], prefix: str = "") -> list[os.DirEntry[str]]:
+    """Return what a folder holds, in order; nothing where it does not exist."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((one for one in entries if one.name.startswith(prefix)), key=lambda one: one.name)
+    except FileNotFoundError:
+        return []
+
+
+def _parquet_files(folder: os.PathLike[str]) -> list[os.DirEntry[str]]:
+    return [file for file in _entries(folder) if file.name.endswith(".parquet")]
+
+
+def _rows_of(entity: Entity, files: Iterable[os.DirEntry[str]]) -> pl.LazyFrame:
     """Return the rows of files, with ``source`` and ``date`` of their folders."""
-    kept, large = [_scan_files([], entity).collect()], list[Path]()
-    for path in paths:
-        status = path.stat()
+    kept, large = [_no_rows(entity.name)], list[str]()
+    for file in files:
+        status = file.stat()
         if status.st_size <= SMALL_FILE_BYTES:
-            kept.append(_small_file(path, status.st_mtime_ns, entity.name))
+            kept.append(_small_file(file.path, status.st_mtime_ns, entity.name))
         else:
-            large.append(path)
+            large.append(file.path)
     small = pl.concat(kept, rechunk=False).lazy()
     return pl.concat([small, _scan_files(large, entity)]) if large else small
 
 
 @lru_cache(maxsize=MOST_KEPT)
-def _small_file(path: Path, changed_ns: int, entity_name: str) -> pl.DataFrame:  # noqa: ARG001  names the content
+def _small_file(path: str, changed_ns: int, entity_name: str) -> pl.DataFrame:  # noqa: ARG001  names the content
     return _scan_files([path], ENTITIES[entity_name]).collect(engine="in-memory")
 
 
-def _scan_files(paths: list[Path], entity: Entity) -> pl.LazyFrame:
-    schema = pl.Schema({**entity.schema, "source": pl.String(), "date": pl.Date()})
-    if not paths:
-        return pl.LazyFrame(schema=schema)
+@lru_cache
+def _no_rows(entity_name: str) -> pl.DataFrame:
+    return pl.DataFrame(schema=_schema(ENTITIES[entity_name]))
+
+
+def _scan_files(paths: list[str], entity: Entity) -> pl.LazyFrame:
     return pl.scan_parquet(
         paths,
         hive_partitioning=True,
         hive_schema={"source": pl.String(), "date": pl.Date()},
         missing_columns="insert",
-        schema=schema,
+        schema=_schema(entity),
     )
+
+
+def _schema(entity: Entity) -> pl.Schema:
+    return pl.Schema({**entity.schema, "source": pl.String(), "date": pl.Date()})
 
 
 def _fit(entity: Entity, rows: pl.DataFrame) -> pl.DataFrame:
