@@ -40,6 +40,7 @@ KINDS: Final = (
     ("default-only", "1.6"),
     ("level-0-only", "1.6"),
     ("half-open", "1.6"),
+    ("maximum-only", "1.6"),
 )
 SKEWS_S: Final = (0.0, 0.0, 0.0, 45.0, -45.0, 20.0, -20.0)
 FORBIDDEN: Final = ("RemoteStopTransaction", "RequestStopTransaction", "Reset", "UnlockConnector")
