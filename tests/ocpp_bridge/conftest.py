@@ -28,6 +28,7 @@ def _load(name):
 
 
 charge_points = _load("charge_point")
+certificates = _load("certificates")
 
 
 def iso(instant):
@@ -217,6 +218,12 @@ class Kit:
     entry = staticmethod(entry)
     eventually = staticmethod(eventually)
     iso = staticmethod(iso)
+
+
+@pytest.fixture(scope="session")
+def certificate_maker(tmp_path_factory):
+    """Begin a folder of certificates."""
+    return lambda: certificates.CertificateMaker(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="session")
