@@ -14,7 +14,7 @@ from ocpp_bridge.clocks import ClockBounds
 from ocpp_bridge.config import BridgeConfig, ConnectorConfig
 from ocpp_bridge.curves import Curve, constant, from_instants, lower, steps, upper
 from ocpp_bridge.holdings import CLOCK_MARGIN_S
-from ocpp_bridge.profiles import Capabilities, Slot, Wiring
+from ocpp_bridge.profiles import Capabilities, Place, Slot, Wiring
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,17 +158,21 @@ def emergency(
     return Wish(slot, transaction_id, lower(given, rest), end_s, None, wiring)
 
 
-def ladder(wish: Wish, capabilities: Capabilities) -> list[tuple[Slot, int]]:
-    """Return slots and stack levels to try, best first, for a station that refuses.
+def ladder(wish: Wish, connector_id: int, capabilities: Capabilities, *, by_maximum: bool = False) -> list[Place]:
+    """Return the places to try, best first, for a station that refuses.
 
-    Some stations refuse the highest level that they report, or TxProfiles altogether. A default never goes to level
-    0, where it would replace the fallback and leave nothing when it expires.
+    Some stations refuse the highest level that they report, or TxProfiles altogether, or all but a maximum
+    (``by_maximum``). A default never goes to level 0, where it would replace the fallback and leave nothing when it
+    expires.
     """
     top = capabilities.plan_level
-    defaults = [(Slot.DEFAULT, level) for level in dict.fromkeys((top, min(top, 1))) if level > 0]
-    if wish.slot is Slot.DEFAULT:
+    connector_id = 0 if by_maximum else connector_id
+    defaults = [Place(connector_id, Slot.DEFAULT, level) for level in dict.fromkeys((top, min(top, 1))) if level > 0]
+    if by_maximum or wish.slot is Slot.DEFAULT:
         return defaults
-    return [(Slot.TRANSACTION, level) for level in dict.fromkeys((top, min(top, 1), 0))] + defaults
+    levels = dict.fromkeys((top, min(top, 1), 0))
+    own = [Place(connector_id, Slot.TRANSACTION, level, wish.transaction_id) for level in levels]
+    return own + defaults
 
 
 def group_names(config: ConnectorConfig, entry: ConnectorPlan | None) -> set[str]:

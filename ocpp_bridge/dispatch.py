@@ -227,8 +227,9 @@ class Dispatcher:
         remembered = self._memory.capabilities(connection.station_id)
         known = remembered or Capabilities()
         try:
-            if remembered is None and station.config.upstream is not None:
-                await _ask(connection, rules.clean_slate(connection.protocol.version))
+            if remembered is None and station.config.publisher is None:
+                has_back_end = station.config.upstream is not None
+                await _ask(connection, rules.clean_slate(connection.protocol.version, has_back_end=has_back_end))
             answers = await _ask(connection, connection.protocol.probe())
         except ConnectionLostError:
             return

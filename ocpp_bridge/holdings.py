@@ -39,6 +39,11 @@ class Held:
     is_clearing: bool = False
 
     @property
+    def is_by_maximum(self) -> bool:
+        """Say whether it was set as a maximum of the whole station, for want of another way."""
+        return self.profile.connector_id == 0 and self.profile.slot is not Slot.MAXIMUM
+
+    @property
     def expires_s(self) -> float:
         """When the station drops it, by its own clock."""
         valid_to = self.profile.valid_to
@@ -103,6 +108,10 @@ class Holdings:
     def has_base(self, key: ConnectorKey) -> bool:
         """Say whether the connector ever accepted a fallback."""
         return any(held.accepted for held in self._connectors[key].slots.get(Slot.BASE, ()))
+
+    def is_by_maximum(self, key: ConnectorKey) -> bool:
+        """Say whether the connector may hold a fallback that was set as a maximum of the whole station."""
+        return any(held.is_by_maximum for held in self._connectors[key].slots.get(Slot.BASE, ()))
 
     def total(self, scope: str | None = None) -> Curve:
         """Return what all connectors of a group (None: of the site) may draw together."""

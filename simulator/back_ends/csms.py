@@ -32,7 +32,7 @@ from simulator.charge_point.wire import (
     encode_result,
 )
 
-SUBPROTOCOLS = (Subprotocol("ocpp2.0.1"), Subprotocol("ocpp1.6"))
+SUBPROTOCOLS = (Subprotocol("ocpp2.1"), Subprotocol("ocpp2.0.1"), Subprotocol("ocpp1.6"))
 HOST = "127.0.0.1"
 CALL_TIMEOUT_S = 10.0
 SILENTLY_TAKEN = frozenset(

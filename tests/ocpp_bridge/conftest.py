@@ -28,6 +28,7 @@ def _load(name):
 
 
 charge_points = _load("charge_point")
+certificates = _load("certificates")
 
 
 def iso(instant):
@@ -108,14 +109,17 @@ class Running:
 
 
 async def eventually(look, seconds, complaint):
+    """Look until there is something. A machine that stands still uses up time, but no looks."""
     deadline = asyncio.get_running_loop().time() + seconds
+    looks = 0
     while True:
         found = look()
         if asyncio.iscoroutine(found):
             found = await found
         if found:
             return found
-        assert asyncio.get_running_loop().time() < deadline, complaint()
+        looks += 1
+        assert looks < seconds / 0.1 or asyncio.get_running_loop().time() < deadline, complaint()
         await asyncio.sleep(0.02)
 
 
@@ -214,6 +218,12 @@ class Kit:
     entry = staticmethod(entry)
     eventually = staticmethod(eventually)
     iso = staticmethod(iso)
+
+
+@pytest.fixture(scope="session")
+def certificate_maker(tmp_path_factory):
+    """Begin a folder of certificates."""
+    return lambda: certificates.CertificateMaker(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="session")

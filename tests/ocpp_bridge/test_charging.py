@@ -19,6 +19,34 @@ async def test_a_connecting_station_gets_its_fallback_and_its_maximum(bridge):
         assert station.allowed_kw(1) == pytest.approx(4.14)
 
 
+@pytest.mark.parametrize(("purpose", "connector_id"), [("TxDefaultProfile", 1), ("ChargePointMaxProfile", 0)])
+async def test_what_an_earlier_controller_left_is_cleared_once(lone, kit, purpose, connector_id):
+    """A pause that it left would hide the plan for ever."""
+    schedule = {
+        "startSchedule": "2020-01-01T00:00:00Z",
+        "chargingRateUnit": "A",
+        "chargingSchedulePeriod": [{"startPeriod": 0, "limit": 0.0}],
+    }
+    left = {
+        "chargingProfileId": 5,
+        "stackLevel": 8,
+        "chargingProfilePurpose": purpose,
+        "chargingProfileKind": "Absolute",
+        "chargingSchedule": schedule,
+    }
+    station = lone.station("CP-1")
+    assert station.book.install(connector_id, left, None) == "Accepted"
+    async with station:
+        await lone.settled("CP-1")
+        assert station.allowed_kw(1) == pytest.approx(4.14)
+        cleared = [payload for action, payload in station.received if action == "ClearChargingProfile"]
+        assert [set(payload) for payload in cleared] == [{"chargingProfilePurpose"}] * 3
+    station.received.clear()
+    async with station:  # it is known now
+        await lone.settled("CP-1")
+        assert "ClearChargingProfile" not in [action for action, _ in station.received]
+
+
 async def test_a_plan_for_a_transaction_is_accepted_verified_and_expires(lone, kit):
     async with lone.station("CP-1") as station:
         await lone.settled("CP-1")
