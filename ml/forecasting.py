@@ -4,6 +4,7 @@ Preset level: facts as of the instant, the newest model that is no newer, calibr
 There is always an answer: without a model a rule answers, without history the default does, and the rung says so.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,6 +28,7 @@ from ml.targets import CYCLE_TARGETS, Target, with_actual
 
 HISTORY: Final = timedelta(days=60)
 HORIZON: Final = timedelta(hours=36)
+WHO_IS_OUT: Final = timedelta(days=6)
 RECENT: Final = timedelta(days=28)
 MOST_RECENT_CYCLES: Final = 500
 UNTRAINED: Final = "untrained"
@@ -73,18 +75,52 @@ def forecast_site(
     instant = to_utc(as_of)
     facts = fleet_facts(KnownFacts(landing, as_of=instant, since=instant - HISTORY), site_id=site_id)
     live = live_questions(facts, horizon=horizon)
+    return _answered(live, facts, models_dir=models_dir, models_of=instant)
+
+
+def forecast_instants(
+    landing: Landing, *, site_id: str, instants: Sequence[datetime], models_dir: Path, horizon: timedelta = HORIZON
+) -> dict[datetime, pl.DataFrame]:
+    """Return what ``forecast_site`` says at each of several instants, at little more than the price of one.
+
+    Who is out is asked as of each instant; features and calibration are made once, of facts as of the last, because
+    they look at no row's future anyway. Models are those that were there at the first.
+
+    Args:
+        landing: See ``forecast_site``.
+        site_id: See there.
+        instants: At least one, in any order.
+        models_dir: See there.
+        horizon: See there.
+    """
+    asked = sorted({to_utc(instant) for instant in instants})
+    facts = fleet_facts(KnownFacts(landing, as_of=asked[-1], since=asked[0] - HISTORY), site_id=site_id)
+    live = [live_questions(_recently(landing, instant, site_id), horizon=horizon) for instant in asked]
+    rows = _answered(pl.concat(live), facts, models_dir=models_dir, models_of=asked[0])
+    return {instant: rows.filter(pl.col("predicted_at") == instant) for instant in asked}
+
+
+def _recently(landing: Landing, instant: datetime, site_id: str) -> FleetFacts:
+    """Return the facts that say who is out: those of the longest cycle, and the days before it."""
+    return fleet_facts(KnownFacts(landing, as_of=instant, since=instant - WHO_IS_OUT), site_id=site_id)
+
+
+def _answered(live: pl.DataFrame, facts: FleetFacts, *, models_dir: Path, models_of: datetime) -> pl.DataFrame:
+    """Return the forecast rows of live questions; models are no newer than ``models_of``."""
     if live.is_empty():
         return ENTITIES["forecast"].empty()
     registry = ModelRegistry(models_dir)
     chosen = {
-        target.name: ChosenForecaster.of(registry.newest(target, site_id=site_id, as_of=instant), target, as_of=instant)
+        target.name: ChosenForecaster.of(
+            registry.newest(target, site_id=facts.site_id, as_of=models_of), target, as_of=models_of
+        )
         for target in CYCLE_TARGETS
     }
     since = min(choice.since for choice in chosen.values())
     recent = closed_questions(facts, since=since, most_cycles=MOST_RECENT_CYCLES)
     rows = cycle_features(pl.concat([recent, live]), facts)
     frames = [_forecast_target(rows, target, chosen[target.name], facts) for target in CYCLE_TARGETS]
-    return pl.concat(frames).sort("target", "subject_id")
+    return pl.concat(frames).sort("target", "subject_id", "predicted_at")
 
 
 def _forecast_target(rows: pl.DataFrame, target: Target, choice: ChosenForecaster, facts: FleetFacts) -> pl.DataFrame:
@@ -121,7 +157,7 @@ def _forecast_rows(
     live: pl.DataFrame, quantiles: FloatArray, target: Target, choice: ChosenForecaster, facts: FleetFacts
 ) -> pl.DataFrame:
     columns = {column: quantiles[:, index] for index, column in enumerate(QUANTILE_COLUMNS)}
-    as_of = pl.lit(facts.as_of).cast(pl.Datetime("us", "UTC"))
+    as_of = pl.col("predicted_at")
     schema = ENTITIES["forecast"].schema
     return live.with_columns(
         site_id=pl.lit(facts.site_id),

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,10 +25,11 @@ from orchestration.steps.requests import RequestBook, daily_consumption
 from orchestration.steps.return_forecasts import ReturnForecast, return_forecasts
 from orchestration.steps.site_inputs import SiteInputs, read_site_inputs
 from orchestration.steps.workplace import Workplace
-from planning.assembly import Assembled, assemble
+from planning.assembly import Assembled
 from planning.changes import PlanFacts, changes, expected_soc
 from planning.documents import plan_record, problem_from_record, problem_record
 from planning.findings import ProblemError
+from planning.hedging import hedge
 from planning.model import Battery, DemandCharge, Group, Plan, Problem
 from planning.overrides import Override, overridden_connectors, overridden_requests
 from planning.publication import to_publication
@@ -97,14 +99,15 @@ def plan_site(
     known = site_state(site, workplace.registry.connectors_of(site_id), inputs, fleet)
     state = replace(known, connectors=overridden_connectors(known.connectors, overrides, as_of=as_of))
     requests = overridden_requests(book.requests(fleet.vehicles), state.connectors, overrides, as_of=as_of)
-    assembled = with_overrides(assemble(state, requests, as_of=as_of), overrides)
+    hedged = hedge(state, requests, as_of=as_of, planner=partial(solve, as_of=as_of))
+    assembled, plan = with_overrides(hedged.assembled, overrides), hedged.plan
     document = json.dumps(problem_record(assembled.problem), sort_keys=True)
     digest = hashlib.sha256(f"{site_id}|{format_instant(as_of)}|{document}".encode()).hexdigest()
-    plan = solve(assembled.problem, as_of=as_of)
     plan_id = f"{site_id}-{as_of:%Y%m%dT%H%M%SZ}-{digest[:12]}"
     phases = {vehicle.vehicle_id: vehicle.phases for vehicle in workplace.registry.vehicles}
     publication = to_publication(plan, assembled.problem, state, plan_id=plan_id, as_of=as_of, vehicle_phases=phases)
-    planned = SitePlan(plan_id, as_of, assembled.problem, plan, assembled.inputs, publication)
+    inputs_of_plan = {**assembled.inputs, "leaning": hedged.leaning}
+    planned = SitePlan(plan_id, as_of, assembled.problem, plan, inputs_of_plan, publication)
     before = facts_of_latest(workplace.landing, site_id=site_id, before=as_of)
     changed = changes(before, _facts(planned), trigger=trigger)
     planned = replace(planned, inputs={**planned.inputs, "changes": changed})
