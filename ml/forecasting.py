@@ -75,7 +75,7 @@ def forecast_site(
     instant = to_utc(as_of)
     facts = fleet_facts(KnownFacts(landing, as_of=instant, since=instant - HISTORY), site_id=site_id)
     live = live_questions(facts, horizon=horizon)
-    return _answered(live, facts, models_dir=models_dir, models_of=instant)
+    return _answered(live, facts, site_id=site_id, models_dir=models_dir, models_of=instant)
 
 
 def forecast_instants(
@@ -96,7 +96,7 @@ def forecast_instants(
     asked = sorted({to_utc(instant) for instant in instants})
     facts = fleet_facts(KnownFacts(landing, as_of=asked[-1], since=asked[0] - HISTORY), site_id=site_id)
     live = [live_questions(_recently(landing, instant, site_id), horizon=horizon) for instant in asked]
-    rows = _answered(pl.concat(live), facts, models_dir=models_dir, models_of=asked[0])
+    rows = _answered(pl.concat(live), facts, site_id=site_id, models_dir=models_dir, models_of=asked[0])
     return {instant: rows.filter(pl.col("predicted_at") == instant) for instant in asked}
 
 
@@ -105,14 +105,16 @@ def _recently(landing: Landing, instant: datetime, site_id: str) -> FleetFacts:
     return fleet_facts(KnownFacts(landing, as_of=instant, since=instant - WHO_IS_OUT), site_id=site_id)
 
 
-def _answered(live: pl.DataFrame, facts: FleetFacts, *, models_dir: Path, models_of: datetime) -> pl.DataFrame:
+def _answered(
+    live: pl.DataFrame, facts: FleetFacts, *, site_id: str, models_dir: Path, models_of: datetime
+) -> pl.DataFrame:
     """Return the forecast rows of live questions; models are no newer than ``models_of``."""
     if live.is_empty():
         return ENTITIES["forecast"].empty()
     registry = ModelRegistry(models_dir)
     chosen = {
         target.name: ChosenForecaster.of(
-            registry.newest(target, site_id=facts.site_id, as_of=models_of), target, as_of=models_of
+            registry.newest(target, site_id=site_id, as_of=models_of), target, as_of=models_of
         )
         for target in CYCLE_TARGETS
     }

@@ -117,8 +117,8 @@ def played_nights(
         progress(f"{site_id}, night of {day}")
         night = night_of(place, site_id, day, options, known)
         not_plugged += night.not_plugged
-        known = forecasters_of(place, night, options)
-        played += [NightScore(site_id, day, fault, one) for fault, one in night_scores(night, options, known)]
+        forecasters = forecasters_of(place, night, options)
+        played += [NightScore(site_id, day, fault, one) for fault, one in night_scores(night, options, forecasters)]
     return played, not_plugged
 
 
