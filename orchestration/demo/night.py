@@ -17,6 +17,8 @@ from orchestration.steps.workplace import Workplace
 LOGGER = logging.getLogger(__name__)
 REASONS_TO_PLAN = frozenset({"plugged", "unplugged", "transaction_started", "transaction_ended"})
 LONGEST_WITHOUT_PLAN = timedelta(hours=1)
+PATIENCE_S = 4.0
+"""Time is held while a plan is published: a charger that first waits for another's reduction to begin cannot answer."""
 
 
 @dataclass
@@ -79,7 +81,9 @@ def _plan_all(workplace: Workplace, due: Mapping[str, str], as_of: datetime) -> 
 
     def plan(site: tuple[str, str]) -> tuple[str, PlanOutcome]:
         site_id, trigger = site
-        return site_id, plan_and_publish(workplace, site_id=site_id, as_of=as_of, trigger=trigger)
+        return site_id, plan_and_publish(
+            workplace, site_id=site_id, as_of=as_of, trigger=trigger, patience_s=PATIENCE_S
+        )
 
     with ThreadPoolExecutor() as pool:
         return list(pool.map(plan, sorted(due.items())))

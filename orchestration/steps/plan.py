@@ -20,7 +20,7 @@ from ingestion.registry.models import Connector, Site
 from orchestration.steps.fleet_state import FleetState, OpenTransaction, read_fleet_state
 from orchestration.steps.forecast import forecast
 from orchestration.steps.overrides import overrides_in_force
-from orchestration.steps.publish import PublishReport, publish
+from orchestration.steps.publish import PATIENCE_S, PublishReport, publish
 from orchestration.steps.requests import RequestBook, daily_consumption
 from orchestration.steps.return_forecasts import ReturnForecast, return_forecasts
 from orchestration.steps.site_inputs import SiteInputs, read_site_inputs
@@ -61,11 +61,13 @@ class PlanOutcome:
     published: PublishReport
 
 
-def plan_and_publish(workplace: Workplace, *, site_id: str, as_of: datetime, trigger: str) -> PlanOutcome:
+def plan_and_publish(
+    workplace: Workplace, *, site_id: str, as_of: datetime, trigger: str, patience_s: float = PATIENCE_S
+) -> PlanOutcome:
     """Forecast, plan, land and publish: what a re-plan does, and what the assets do one by one."""
     forecasts = forecast(workplace, site_id=site_id, as_of=as_of)
     planned = plan_site(workplace, site_id=site_id, as_of=as_of, trigger=trigger, forecasts=forecasts)
-    return PlanOutcome(planned, publish(workplace, planned.publication, as_of=as_of))
+    return PlanOutcome(planned, publish(workplace, planned.publication, as_of=as_of, patience_s=patience_s))
 
 
 def plan_site(
