@@ -109,8 +109,7 @@ def _demand(situation: Situation, key: ConnectorKey, wish: Wish | None, wait_s: 
     line, rest, clock = situation.lines[key], situation.holdings.rest(key), situation.holdings.clock(key)
     wiring, share = line.config.wiring, line.proven_share
     least_kw = wiring.least_a * wiring.voltage_v * wiring.lines / 1000 * share
-    wanted = desires.wanted_kw(wish, rest, clock, proven_share=share)
-    patient = desires.patient_kw(wish, rest, clock, wait_s=wait_s, proven_share=share)
+    wanted, patient = desires.courses_kw(wish, rest, clock, wait_s=wait_s, proven_share=share)
     return Demand(wanted, patient, rest, least_kw, situation.holdings.scopes(key))
 
 

@@ -17,7 +17,7 @@ from core.time_grid import parse_instant
 STEP_S: Final = 15.0
 PROMPT_S: Final = 14.0
 """The promptest of several messages is assumed to be no older than this, whole seconds included."""
-SAMPLES_NEEDED: Final = 3
+SAMPLES_NEEDED: Final = 5
 WINDOW_S: Final = 3600.0
 WORTH_TELLING_S: Final = 30.0
 

@@ -107,25 +107,21 @@ def trial_wish(trial: Trial, config: ConnectorConfig, transaction_id: str | None
     return Wish(slot, transaction_id, constant(trial.limit_kw), trial.until_s, None, config.wiring)
 
 
-def wanted_kw(wish: Wish | None, rest: Curve, clock: ClockBounds, *, proven_share: float = 1.0) -> Curve:
-    """Return what the connector would count for if the wish came true, for ever."""
-    if wish is None:
-        return rest
-    course = wish.reserved_kw.scaled(proven_share)
-    return _then_rest(wish, course.widened(clock.early_s, clock.late_s), rest, clock)
-
-
-def patient_kw(
+def courses_kw(
     wish: Wish | None, rest: Curve, clock: ClockBounds, *, wait_s: float, proven_share: float = 1.0
-) -> Curve:
-    """Return what it would count for if it began each higher period only when all others have ended theirs."""
+) -> tuple[Curve, Curve]:
+    """Return what the connector would count for if the wish came true, for ever: at once, and patiently.
+
+    Patiently means that it begins each higher period only when all others have ended theirs.
+    """
     if wish is None:
-        return rest
+        return rest, rest
     course = wish.reserved_kw.scaled(proven_share)
     counted = course.widened(clock.early_s, clock.late_s)
-    if clock.late_s <= wait_s:  # of a slower one nobody waits for, all counts
-        counted = lower(counted, course.delayed(wait_s))
-    return _then_rest(wish, counted, rest, clock)
+    wanted = _then_rest(wish, counted, rest, clock)
+    if clock.late_s > wait_s or counted is course:  # of a slower one nobody waits for, all counts
+        return wanted, wanted
+    return wanted, _then_rest(wish, lower(counted, course.delayed(wait_s)), rest, clock)
 
 
 def _then_rest(wish: Wish, course: Curve, rest: Curve, clock: ClockBounds) -> Curve:
