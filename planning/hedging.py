@@ -2,7 +2,7 @@
 
 Margin that a plan holds is not free: a peak that was driven up for vehicles that then need less is paid for, while one
 that is planned too low can be raised when they are there. So each plan leans as little to the careful side as it may:
-it is taken where, after its next slots are done, the careful requests can still all be met under the limits alone,
+it is taken where, after its relaxed plan's next slots, the careful requests can still all be met under limits alone,
 whatever that costs. Where a limit binds, nothing but the careful side passes, and margin is held as before.
 """
 
