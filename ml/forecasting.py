@@ -20,7 +20,7 @@ from ml.calibration import Asked, CalibrationParameters, Misses, calibrated
 from ml.dataset import KnownFacts
 from ml.evaluation.rolling_origin import epoch_s, horizons
 from ml.features.pipeline import cycle_features
-from ml.fleet import FleetFacts, fleet_facts
+from ml.fleet import FleetFacts, UnknownSiteError, fleet_facts
 from ml.models.protocol import MEDIAN_INDEX, QUANTILE_COLUMNS, FloatArray, Forecaster
 from ml.questions import closed_questions, live_questions
 from ml.registry import ModelRegistry, StoredModel
@@ -53,6 +53,16 @@ class ChosenForecaster:
         return cls(stored.forecaster, name, stored.version, stored.trained_as_of, stored.misses)
 
 
+def recent_facts(landing: Landing, *, site_id: str, as_of: datetime) -> FleetFacts:
+    """Return what forecasts of an instant rest on: a site's facts of sixty days.
+
+    Raises:
+        ml.fleet.UnknownSiteError: the site was not known then.
+    """
+    instant = to_utc(as_of)
+    return fleet_facts(KnownFacts(landing, as_of=instant, since=instant - HISTORY), site_id=site_id)
+
+
 def forecast_site(
     landing: Landing, *, site_id: str, as_of: datetime, models_dir: Path, horizon: timedelta = HORIZON
 ) -> pl.DataFrame:
@@ -66,16 +76,29 @@ def forecast_site(
         horizon: Vehicles due out before its end are forecast too.
 
     Returns:
-        Rows ready to land, sorted by target and subject: ``return_at`` in hours after ``predicted_at``,
-        ``soc_at_arrival_pct`` in percent; ``subject_id`` is ``<vehicle>/<operating date>``.
+        See ``forecast_fleet``.
 
     Raises:
         ml.fleet.UnknownSiteError: the site was not known then.
     """
-    instant = to_utc(as_of)
-    facts = fleet_facts(KnownFacts(landing, as_of=instant, since=instant - HISTORY), site_id=site_id)
+    facts = recent_facts(landing, site_id=site_id, as_of=as_of)
+    return forecast_fleet(facts, models_dir=models_dir, horizon=horizon)
+
+
+def forecast_fleet(facts: FleetFacts, *, models_dir: Path, horizon: timedelta = HORIZON) -> pl.DataFrame:
+    """Return what ``forecast_site`` does, of facts that have been read already (``recent_facts``).
+
+    Returns:
+        Rows ready to land, sorted by target and subject: ``return_at`` in hours after ``predicted_at``,
+        ``soc_at_arrival_pct`` in percent; ``subject_id`` is ``<vehicle>/<operating date>``.
+
+    Raises:
+        ml.fleet.UnknownSiteError: the facts are not of one site.
+    """
+    if facts.site_id is None:
+        raise UnknownSiteError("forecasts are made for one site, and these facts are of all")
     live = live_questions(facts, horizon=horizon)
-    return _answered(live, facts, site_id=site_id, models_dir=models_dir, models_of=instant)
+    return _answered(live, facts, site_id=facts.site_id, models_dir=models_dir, models_of=facts.as_of)
 
 
 def forecast_instants(
