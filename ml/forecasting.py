@@ -4,6 +4,7 @@ Preset level: facts as of the instant, the newest model that is no newer, calibr
 There is always an answer: without a model a rule answers, without history the default does, and the rung says so.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,15 +20,18 @@ from ml.calibration import Asked, CalibrationParameters, Misses, calibrated
 from ml.dataset import KnownFacts
 from ml.evaluation.rolling_origin import epoch_s, horizons
 from ml.features.pipeline import cycle_features
-from ml.fleet import FleetFacts, fleet_facts
+from ml.fleet import fleet_facts, site_timezone
 from ml.models.protocol import MEDIAN_INDEX, QUANTILE_COLUMNS, FloatArray, Forecaster
 from ml.questions import closed_questions, live_questions
 from ml.registry import ModelRegistry, StoredModel
-from ml.targets import CYCLE_TARGETS, Target, with_actual
+from ml.site_power import live_power_questions, power_rows
+from ml.targets import CYCLE_TARGETS, POWER_TARGETS, Target, with_actual
 
 HISTORY: Final = timedelta(days=60)
 HORIZON: Final = timedelta(hours=36)
 RECENT: Final = timedelta(days=28)
+STATES_BEFORE: Final = timedelta(days=3)
+"""A cycle's first state may be so much older than its departure."""
 MOST_RECENT_CYCLES: Final = 500
 UNTRAINED: Final = "untrained"
 
@@ -71,25 +75,69 @@ def forecast_site(
         ml.fleet.UnknownSiteError: the site was not known then.
     """
     instant = to_utc(as_of)
-    facts = fleet_facts(KnownFacts(landing, as_of=instant, since=instant - HISTORY), site_id=site_id)
-    live = live_questions(facts, horizon=horizon)
-    if live.is_empty():
-        return ENTITIES["forecast"].empty()
     registry = ModelRegistry(models_dir)
     chosen = {
         target.name: ChosenForecaster.of(registry.newest(target, site_id=site_id, as_of=instant), target, as_of=instant)
         for target in CYCLE_TARGETS
     }
     since = min(choice.since for choice in chosen.values())
+    known = KnownFacts(landing, as_of=instant, since=instant - HISTORY)
+    facts = fleet_facts(known, site_id=site_id, states_since=since - STATES_BEFORE)
+    live = live_questions(facts, horizon=horizon)
+    if live.is_empty():
+        return ENTITIES["forecast"].empty()
     recent = closed_questions(facts, since=since, most_cycles=MOST_RECENT_CYCLES)
     rows = cycle_features(pl.concat([recent, live]), facts)
-    frames = [_forecast_target(rows, target, chosen[target.name], facts) for target in CYCLE_TARGETS]
+    at = _Where(site_id, instant)
+    frames = [_forecast_target(rows, target, chosen[target.name], at) for target in CYCLE_TARGETS]
     return pl.concat(frames).sort("target", "subject_id")
 
 
-def _forecast_target(rows: pl.DataFrame, target: Target, choice: ChosenForecaster, facts: FleetFacts) -> pl.DataFrame:
+def forecast_power(
+    landing: Landing, *, site_id: str, as_of: datetime, models_dir: Path, starts: Sequence[datetime]
+) -> pl.DataFrame:
+    """Return rows of the ``forecast`` entity: other load and solar output of a site in coming slots, in kW.
+
+    Args:
+        landing: The landing zone.
+        site_id: Site, as the configuration names it.
+        as_of: Nothing that became available later is used, and no model that was trained later.
+        models_dir: Folder of all models.
+        starts: Starts of the slots, after ``as_of``.
+
+    Returns:
+        Rows ready to land, sorted by target and subject; ``subject_id`` is ``<site>/<start of the slot>``.
+
+    Raises:
+        ml.fleet.UnknownSiteError: the site was not known then.
+    """
+    instant = to_utc(as_of)
+    known = KnownFacts(landing, as_of=instant, since=instant - HISTORY)
+    timezone = site_timezone(known, site_id=site_id)
+    asked = live_power_questions(site_id=site_id, as_of=instant, starts=starts)
+    registry = ModelRegistry(models_dir)
+    frames = []
+    for target in POWER_TARGETS:
+        stored = registry.newest(target, site_id=site_id, as_of=instant)
+        choice = ChosenForecaster.of(stored, target, as_of=instant)
+        rows = power_rows(
+            known, target.name, site_id=site_id, timezone=timezone, since=choice.since, asked=asked
+        ).with_columns(vehicle_id=pl.lit(None, pl.String), newest_fact_at=pl.col("known_at").max())
+        frames.append(_forecast_target(rows, target, choice, _Where(site_id, instant)))
+    return pl.concat(frames).sort("target", "subject_id")
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """The site that is forecast, and the instant."""
+
+    site_id: str
+    as_of: datetime
+
+
+def _forecast_target(rows: pl.DataFrame, target: Target, choice: ChosenForecaster, at: _Where) -> pl.DataFrame:
     live = rows.filter(pl.col("known_at").is_null())
-    recent = with_actual(rows, target, as_of=facts.as_of).filter(
+    recent = with_actual(rows, target, as_of=at.as_of).filter(
         pl.col("actual").is_not_null(), pl.col("predicted_at") >= choice.since
     )
     quantiles = calibrated(
@@ -98,7 +146,7 @@ def _forecast_target(rows: pl.DataFrame, target: Target, choice: ChosenForecaste
         default_spread=target.default_spread,
         parameters=CalibrationParameters(),
     )
-    return _forecast_rows(live, np.clip(quantiles, *target.bounds), target, choice, facts)
+    return _forecast_rows(live, np.clip(quantiles, *target.bounds), target, choice, at)
 
 
 def _misses(choice: ChosenForecaster, recent: pl.DataFrame) -> Misses:
@@ -118,13 +166,13 @@ def _misses(choice: ChosenForecaster, recent: pl.DataFrame) -> Misses:
 
 
 def _forecast_rows(
-    live: pl.DataFrame, quantiles: FloatArray, target: Target, choice: ChosenForecaster, facts: FleetFacts
+    live: pl.DataFrame, quantiles: FloatArray, target: Target, choice: ChosenForecaster, at: _Where
 ) -> pl.DataFrame:
     columns = {column: quantiles[:, index] for index, column in enumerate(QUANTILE_COLUMNS)}
-    as_of = pl.lit(facts.as_of).cast(pl.Datetime("us", "UTC"))
+    as_of = pl.lit(at.as_of).cast(pl.Datetime("us", "UTC"))
     schema = ENTITIES["forecast"].schema
     return live.with_columns(
-        site_id=pl.lit(facts.site_id),
+        site_id=pl.lit(at.site_id),
         target=pl.lit(target.name),
         unit=pl.lit(target.unit),
         point=quantiles[:, MEDIAN_INDEX],
