@@ -99,8 +99,13 @@ def forecast_instants(
     asked = sorted({to_utc(instant) for instant in instants})
     chosen = _chosen(models_dir, site_id=site_id, as_of=asked[0])
     facts = _facts(KnownFacts(landing, as_of=asked[-1], since=asked[0] - HISTORY), chosen, site_id=site_id)
-    live = [live_questions(_recently(landing, instant, site_id), horizon=horizon) for instant in asked]
-    rows = _answered(pl.concat(live), facts, chosen, _Where(site_id, asked[-1]))
+    # Each instant numbers the vehicles that it knows; the last one's numbers serve for all.
+    names = pl.col("vehicle_id").cast(pl.String).cast(facts.vehicles.schema["vehicle_id"], strict=False)
+    live = [
+        live_questions(_recently(landing, instant, site_id), horizon=horizon).with_columns(names) for instant in asked
+    ]
+    asked_of = pl.concat(live).filter(pl.col("vehicle_id").is_not_null())
+    rows = _answered(asked_of, facts, chosen, _Where(site_id, asked[-1]))
     return {instant: rows.filter(pl.col("predicted_at") == instant) for instant in asked}
 
 
