@@ -58,7 +58,12 @@ class Landing:
                 write_bytes_atomic(path, data)
 
     def append(self, entity_name: str, rows: pl.DataFrame, *, source: str) -> LandingReport:
-        """Land rows that are not there yet.
+        """Land rows that are not there yet; see ``land``."""
+        landed = int(self.land(entity_name, rows, source=source).sum())
+        return LandingReport(landed, rows.height - landed)
+
+    def land(self, entity_name: str, rows: pl.DataFrame, *, source: str) -> pl.Series:
+        """Land rows that are not there yet, and say of each row whether it was new: not there, and not given before.
 
         Args:
             entity_name: Name of a canonical entity.
@@ -71,22 +76,13 @@ class Landing:
         entity = ENTITIES[entity_name]
         fitted = _fit(entity, rows)
         if fitted.is_empty():
-            return LandingReport()
+            return pl.Series([], dtype=pl.Boolean)
         with file_lock(self.root / ".locks" / f"{entity.name}.{source}.lock"):
-            new = fitted.filter(self._is_new(entity, source, fitted))
-            for day, part in new.group_by(pl.col("observed_at").dt.date(), maintain_order=True):
+            is_new = self._is_new(entity, source, fitted)
+            for day, part in fitted.filter(is_new).group_by(pl.col("observed_at").dt.date(), maintain_order=True):
                 name = sha256_hex(_parquet_bytes(part.drop("ingested_at")))[:32]
                 write_bytes_atomic(self._folder(entity, source, day[0]) / f"{name}.parquet", _parquet_bytes(part))
-        return LandingReport(new.height, rows.height - new.height)
-
-    def is_new(self, entity_name: str, rows: pl.DataFrame, *, source: str) -> pl.Series:
-        """Say for each row whether ``append`` would land it: it is not there yet, and not given twice.
-
-        Raises:
-            LandingError: as ``append``.
-        """
-        entity = ENTITIES[entity_name]
-        return self._is_new(entity, source, _fit(entity, rows))
+        return is_new
 
     def _is_new(self, entity: Entity, source: str, rows: pl.DataFrame) -> pl.Series:
         content = entity.content_columns

@@ -40,8 +40,12 @@ class Destination:
 
     def append(self, entity: str, rows: pl.DataFrame) -> int:
         """Land rows, with the run's instant as ``ingested_at``; return how many were new."""
+        return int(self.land(entity, rows).sum())
+
+    def land(self, entity: str, rows: pl.DataFrame) -> pl.Series:
+        """Land rows, with the run's instant as ``ingested_at``; say of each whether it was new."""
         stamped = rows.drop(RECORD, strict=False).with_columns(ingested_at=pl.lit(self.as_of, INSTANT))
-        return self.landing.append(entity, stamped, source=self.source.source_id).landed
+        return self.landing.land(entity, stamped, source=self.source.source_id)
 
     def latest(self, entity: str, keys: pl.DataFrame) -> pl.DataFrame:
         """Return this source's latest landed versions of the rows with these keys."""
@@ -156,9 +160,8 @@ def _knowledge(destination: Destination) -> Callable[[pl.DataFrame], Known]:
 
 def _land_rows(entity: str, rows: pl.DataFrame, destination: Destination) -> tuple[int, pl.Series]:
     """Land rows as they are; return how many were new, and the records they come from."""
-    stamped = rows.drop(RECORD).with_columns(ingested_at=pl.lit(destination.as_of, INSTANT))
-    is_new = destination.landing.is_new(entity, stamped, source=destination.source.source_id)
-    return destination.append(entity, rows), rows[RECORD].filter(is_new)
+    is_new = destination.land(entity, rows)
+    return int(is_new.sum()), rows[RECORD].filter(is_new)
 
 
 def _land_snapshots(entity: str, rows: pl.DataFrame, destination: Destination) -> tuple[int, pl.Series]:

@@ -28,6 +28,7 @@ LOGGABLE_PARAMETERS: Final = frozenset(
     {"starttime", "stoptime", "datetype", "latestOnly", "contentFilter", "triggerFilter", "after", "limit", "start_at"}
 )
 TRANSIENT_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+BURST: Final = 10  # requests that may go out at once after a pause
 BUSY_STATUSES: Final = frozenset({429, 503})
 ADVICE: Final[Mapping[int, str]] = {
     400: "the request was refused as wrong; check url and start_at of this source",
@@ -88,18 +89,22 @@ DEFAULT_POLICY: Final = Policy()
 
 @dataclass(slots=True)
 class RateLimit:
-    """Spaces the requests of one source evenly; safe to share between threads."""
+    """Spaces the requests of one source evenly after a first few at once; safe to share between threads.
+
+    Providers count by the minute: the usual poll of a few requests need not wait, and a long catch-up keeps its pace.
+    """
 
     requests_per_min: float
-    _next_s: float = 0.0
+    burst: int = BURST
+    _full_at_s: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def wait(self) -> None:
         """Sleep until the next request may go out."""
         with self._lock:
-            now_s = time.monotonic()
-            delay_s = max(0.0, self._next_s - now_s)
-            self._next_s = max(now_s, self._next_s) + 60.0 / self.requests_per_min
+            now_s, spacing_s = time.monotonic(), 60.0 / self.requests_per_min
+            self._full_at_s = max(now_s, self._full_at_s) + spacing_s
+            delay_s = max(0.0, self._full_at_s - now_s - self.burst * spacing_s)
         if delay_s:
             time.sleep(delay_s)
 

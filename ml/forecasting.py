@@ -20,7 +20,7 @@ from ml.calibration import Asked, CalibrationParameters, Misses, calibrated
 from ml.dataset import KnownFacts
 from ml.evaluation.rolling_origin import epoch_s, horizons
 from ml.features.pipeline import cycle_features
-from ml.fleet import FleetFacts, fleet_facts, site_timezone
+from ml.fleet import FleetFacts, UnknownSiteError, fleet_facts, site_timezone
 from ml.models.protocol import MEDIAN_INDEX, QUANTILE_COLUMNS, FloatArray, Forecaster
 from ml.questions import closed_questions, live_questions
 from ml.registry import ModelRegistry, StoredModel
@@ -56,6 +56,23 @@ class ChosenForecaster:
         return cls(stored.forecaster, name, stored.version, stored.trained_as_of, stored.misses)
 
 
+def recent_facts(landing: Landing, *, site_id: str, as_of: datetime, models_dir: Path) -> FleetFacts:
+    """Return what forecasts of an instant rest on: a site's facts of sixty days.
+
+    Args:
+        landing: The landing zone.
+        site_id: Site, as the configuration names it.
+        as_of: Nothing that became available later is used.
+        models_dir: Folder of all models: states of vehicles are read only as far back as they look.
+
+    Raises:
+        ml.fleet.UnknownSiteError: the site was not known then.
+    """
+    instant = to_utc(as_of)
+    chosen = _chosen(models_dir, site_id=site_id, as_of=instant)
+    return _facts(KnownFacts(landing, as_of=instant, since=instant - HISTORY), chosen, site_id=site_id)
+
+
 def forecast_site(
     landing: Landing, *, site_id: str, as_of: datetime, models_dir: Path, horizon: timedelta = HORIZON
 ) -> pl.DataFrame:
@@ -69,16 +86,30 @@ def forecast_site(
         horizon: Vehicles due out before its end are forecast too.
 
     Returns:
-        Rows ready to land, sorted by target and subject: ``return_at`` in hours after ``predicted_at``,
-        ``soc_at_arrival_pct`` in percent; ``subject_id`` is ``<vehicle>/<operating date>``.
+        See ``forecast_fleet``.
 
     Raises:
         ml.fleet.UnknownSiteError: the site was not known then.
     """
-    instant = to_utc(as_of)
-    chosen = _chosen(models_dir, site_id=site_id, as_of=instant)
-    facts = _facts(KnownFacts(landing, as_of=instant, since=instant - HISTORY), chosen, site_id=site_id)
-    return _answered(live_questions(facts, horizon=horizon), facts, chosen, _Where(site_id, instant))
+    facts = recent_facts(landing, site_id=site_id, as_of=as_of, models_dir=models_dir)
+    return forecast_fleet(facts, models_dir=models_dir, horizon=horizon)
+
+
+def forecast_fleet(facts: FleetFacts, *, models_dir: Path, horizon: timedelta = HORIZON) -> pl.DataFrame:
+    """Return what ``forecast_site`` does, of facts that have been read already (``recent_facts``).
+
+    Returns:
+        Rows ready to land, sorted by target and subject: ``return_at`` in hours after ``predicted_at``,
+        ``soc_at_arrival_pct`` in percent; ``subject_id`` is ``<vehicle>/<operating date>``.
+
+    Raises:
+        ml.fleet.UnknownSiteError: the facts are not of one site.
+    """
+    if facts.site_id is None:
+        raise UnknownSiteError("forecasts are made for one site, and these facts are of all")
+    chosen = _chosen(models_dir, site_id=facts.site_id, as_of=facts.as_of)
+    live = live_questions(facts, horizon=horizon)
+    return _answered(live, facts, chosen, _Where(facts.site_id, facts.as_of))
 
 
 def forecast_instants(

@@ -5,6 +5,7 @@ A training of one ``as_of`` is done once; run again, it reads what it stored.
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -83,23 +84,31 @@ def train_site(
     chosen, instant = parameters or TreeParameters(), to_utc(as_of)
     registry = ModelRegistry(models_dir)
     version = version_name(instant, code_version=MODEL_CODE_VERSION)
-    stored = [_stored_card(registry, site_id, target, version) for target in (*CYCLE_TARGETS, *POWER_TARGETS)]
-    if all(stored[: len(CYCLE_TARGETS)]):
-        return TrainingReport(site_id, instant, tuple(card for card in stored if card), was_stored=True)
-    vehicles = training_rows(landing, site_id=site_id, as_of=instant)
-    asked = [(target, vehicles, chosen) for target in CYCLE_TARGETS]
+    # Vehicles come last: who finds their models fresh may take it that the site's power was trained as well.
+    targets = (*POWER_TARGETS, *CYCLE_TARGETS)
+    cards = {target.name: _stored_card(registry, site_id, target, version) for target in targets}
+    was_stored = all(cards[target.name] for target in CYCLE_TARGETS)
+    for target, rows, its_parameters in [] if was_stored else _asked(landing, site_id, instant, chosen):
+        if cards[target.name] is None:
+            card, trees, misses = train_target(rows, target, as_of=instant, parameters=its_parameters)
+            card |= {"site_id": site_id, "version": version}
+            registry.store(card, trees=trees, misses=misses)
+            LOGGER.info("%s, %s: %s", site_id, target.name, card["promotion"]["reason"])
+            cards[target.name] = card
+    return TrainingReport(site_id, instant, tuple(card for card in cards.values() if card), was_stored)
+
+
+def _asked(
+    landing: Landing, site_id: str, as_of: datetime, parameters: TreeParameters
+) -> Iterator[tuple[Target, pl.DataFrame, TreeParameters]]:
+    """Yield each target with its training rows and parameters, vehicles last; nothing of what was never metered."""
     for target in POWER_TARGETS:
-        metered = power_training_rows(landing, target, site_id=site_id, as_of=instant)
+        metered = power_training_rows(landing, target, site_id=site_id, as_of=as_of)
         if metered.height:
-            asked.append((target, metered, chosen.model_copy(update={"least_rows": LEAST_METERED_SLOTS})))
-    cards = []
-    for target, rows, parameters_of_it in asked:
-        card, trees, misses = train_target(rows, target, as_of=instant, parameters=parameters_of_it)
-        card |= {"site_id": site_id, "version": version}
-        registry.store(card, trees=trees, misses=misses)
-        LOGGER.info("%s, %s: %s", site_id, target.name, card["promotion"]["reason"])
-        cards.append(card)
-    return TrainingReport(site_id, instant, tuple(cards), was_stored=False)
+            yield target, metered, parameters.model_copy(update={"least_rows": LEAST_METERED_SLOTS})
+    vehicles = training_rows(landing, site_id=site_id, as_of=as_of)
+    for target in CYCLE_TARGETS:
+        yield target, vehicles, parameters
 
 
 def _stored_card(registry: ModelRegistry, site_id: str, target: Target, version: str) -> dict[str, Any] | None:

@@ -37,8 +37,8 @@ def prepare_instance(settings: Settings) -> Path:
 def spare_syncs() -> None:
     """Let this process's run logs be written without waiting for the disk: for what is thrown away afterwards.
 
-    Dagster opens, syncs and closes its SQLite files for every event, which on a slow disk is half the time of a nightly
-    job. A killed process loses nothing by it; a power cut may spoil the log of runs, so lasting homes keep the syncs.
+    Dagster opens, syncs and closes its SQLite files for every event, so that a slow disk makes a slow job. A killed
+    process loses nothing by it; a power cut may spoil the log of runs, so lasting homes keep the syncs.
     """
     if not event.contains(Engine, "connect", _without_syncs):
         event.listen(Engine, "connect", _without_syncs)

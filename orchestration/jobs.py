@@ -9,6 +9,7 @@ too, so that the same instant again finds nothing to add.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal
 
 import dagster as dg
@@ -140,17 +141,24 @@ def run_job(
     return records
 
 
+@cache
+def job_definition(name: str) -> dg.JobDefinition:
+    """Return a job with all its assets. The first one takes seconds: Dagster is imported, and dbt reads its project."""
+    return _definitions().resolve_job_def(name)
+
+
+@cache
+def _definitions() -> dg.Definitions:
+    from orchestration.definitions import defs  # noqa: PLC0415 (the definitions import this module)
+
+    return defs()
+
+
 def _execute(
     job: str, instance: dg.DagsterInstance, config: dict[str, Any], site_id: str | None, tags: Mapping[str, str]
 ) -> RunRecord:
-    from orchestration.definitions import defs  # noqa: PLC0415 (the definitions import this module)
-
-    result = (
-        defs()
-        .resolve_job_def(job)
-        .execute_in_process(
-            instance=instance, run_config=config, partition_key=site_id, raise_on_error=False, tags=tags
-        )
+    result = job_definition(job).execute_in_process(
+        instance=instance, run_config=config, partition_key=site_id, raise_on_error=False, tags=tags
     )
     if not result.success:
         failed = [event.step_key or job for event in result.all_events if event.is_failure]

@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def required(what: str) -> bool:
-    """Say whether this run must not skip tests that need it (``DEPOTWISE_REQUIRE=browser,data,npm``)."""
+    """Say whether this run must not skip tests that need it (``DEPOTWISE_REQUIRE=browser,data,npm,openssl``)."""
     return what in os.environ.get("DEPOTWISE_REQUIRE", "").split(",")
 
 

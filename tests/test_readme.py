@@ -93,7 +93,7 @@ def test_links_and_paths_exist() -> None:
 def test_continuous_integration_calls_the_command_that_the_readme_shows() -> None:
     script = (REPOSITORY / ".ci" / "run").read_text(encoding="utf-8")
     assert "make test" in script
-    assert "DEPOTWISE_REQUIRE=browser,data,npm" in script
+    assert "DEPOTWISE_REQUIRE=browser,data,npm,openssl" in script
     assert any(command.startswith("make test") for command in shown_commands())
 
 

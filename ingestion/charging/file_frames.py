@@ -3,6 +3,7 @@
 The cursor is a file's name and an offset in it: files only grow, and their names are in order of time.
 """
 
+import os
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -45,9 +46,7 @@ def parse(page: Page, *, source: Source, registry: Registry, carry: JsonObject) 
 
 def _pieces(folder: Path, state: JsonObject) -> Iterator[Piece]:
     """Yield what is new of each file since the cursor."""
-    for path in _files(folder):
-        if path.name < state["file"]:
-            continue
+    for path in _files(folder, since=state["file"]):
         offset = state["offset"] if path.name == state["file"] else 0
         for body in _chunks(path, offset):
             offset += len(body)
@@ -72,8 +71,13 @@ def _joined(bundle: list[Piece]) -> Piece:
     return name, b"".join(body for _, body, _ in bundle), after
 
 
-def _files(path: Path) -> list[Path]:
-    return [path] if path.is_file() else sorted(one for one in path.iterdir() if one.name.endswith(SUFFIX))
+def _files(path: Path, *, since: str) -> list[Path]:
+    """Return the files whose name is not before ``since``, sorted; a year of hours is thousands of names."""
+    if path.is_file():
+        return [path] if path.name >= since else []
+    with os.scandir(path) as entries:
+        names = [one.name for one in entries if one.name.endswith(SUFFIX) and one.name >= since]
+    return [path / name for name in sorted(names)]
 
 
 def _chunks(path: Path, offset: int) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """Signals that come as whole documents: files of a folder, or one address that always answers with the latest.
 
-A document is fetched again only when its bytes have changed. What it means is its parser's business.
+A document is fetched again only when its bytes have changed, and one that grows by lines only from there on. What it
+means is its parser's business.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,10 +25,12 @@ def fetch_documents(
     *,
     as_of: datetime,
     last_at: Callable[[str, bytes], datetime | None] = lambda _name, _body: None,
+    grows: bool = False,
 ) -> Iterator[Page]:
     """Yield the documents that are new, changed or not yet read to their end.
 
-    The cursor holds hash and fetch of each that has landed, and of one that holds more the instant it is read up to.
+    The cursor holds hash, length and fetch of each that has landed, and of one that holds more the instant it is read
+    up to.
 
     Args:
         client: Of the source, if it is an address.
@@ -36,6 +39,8 @@ def fetch_documents(
         as_of: The run's instant.
         last_at: Tells the last instant that a document's measurements speak of. Measurements later than the run are
             left to a later run; what is announced in advance needs no such care.
+        grows: Lines are appended to the source's CSV files: of one that is as before but for new lines at its end,
+            these alone are yielded, below its first line, which names the columns.
 
     Raises:
         ingestion.http.ProviderError: the address does not answer.
@@ -48,12 +53,24 @@ def fetch_documents(
         is_known = known.get("sha256") == digest
         if is_known and "read_until" not in known:
             continue
-        until = last_at(name, body)
+        new = body if is_known or not grows else _grown(name, body, known)
+        until = last_at(name, new)
         later = (as_of, until) if until is not None and until > as_of else None
-        seen[name] = {"sha256": digest, "fetched_at": format_instant(as_of)}
+        seen[name] = {"sha256": digest, "bytes": len(body), "fetched_at": format_instant(as_of)}
         if later:
             seen[name]["read_until"] = format_instant(as_of)
-        yield Page(body, name, dict(seen), later=later, after=parse_instant(known["read_until"]) if is_known else None)
+        yield Page(new, name, dict(seen), later=later, after=parse_instant(known["read_until"]) if is_known else None)
+
+
+def _grown(name: str, body: bytes, known: JsonObject) -> bytes:
+    """Return the first line and what was appended since; the whole where all of a document must be read."""
+    length = known.get("bytes", 0)
+    if not name.endswith(".csv") or "read_until" in known or not 0 < length < len(body):
+        return body
+    before = body[:length]
+    if not before.endswith(b"\n") or sha256_hex(before) != known["sha256"]:
+        return body
+    return before[: before.index(b"\n") + 1] + body[length:]
 
 
 def fetched_at(page: Page) -> str | None:

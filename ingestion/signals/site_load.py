@@ -38,7 +38,7 @@ CHECKS: Final = (
 
 def fetch(client: SourceClient, source: Source, cursor: JsonObject | None, *, as_of: datetime) -> Iterator[Page]:
     """Yield load documents that are new or changed (see ``fetch_documents``)."""
-    return fetch_documents(client, source, cursor, as_of=as_of, last_at=_last_end)
+    return fetch_documents(client, source, cursor, as_of=as_of, last_at=_last_end, grows=True)
 
 
 def _last_end(name: str, body: bytes) -> datetime | None:

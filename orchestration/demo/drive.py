@@ -7,6 +7,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +24,7 @@ from orchestration.demo.night import NightLog, live_through
 from orchestration.demo.scenario import Scenario
 from orchestration.demo.services import Service, run_program
 from orchestration.instance import spare_syncs
-from orchestration.jobs import RunRecord, run_job
+from orchestration.jobs import RunRecord, job_definition, run_job
 from orchestration.steps.night import night_result
 from orchestration.steps.report import write_operations_page
 from orchestration.steps.run_document import RunFacts, rows_of, run_document
@@ -72,7 +73,9 @@ def run_demo(settings: Settings, options: DemoOptions, *, console: Console | Non
     home = _empty_home(settings)
     _set_secrets(home)
     spare_syncs()
-    with _progress(console) as say:
+    with _progress(console) as say, ThreadPoolExecutor(max_workers=1) as beside:
+        # Dagster's definitions take as long to load as the depots to make, and neither needs the other.
+        jobs = beside.submit(job_definition, "ingest")
         say(f"Making {options.vehicles} vehicles and {options.days} days of history")
         scenario = _prepare(home, options)
         workplace = Workplace(Settings(home=home, config=scenario.config_dir))
@@ -81,6 +84,7 @@ def run_demo(settings: Settings, options: DemoOptions, *, console: Console | Non
         clock.hold()
         with ExitStack() as running:
             _start(running, scenario, home, say)
+            jobs.result()
             say("Nightly job: data, forecasts, plans, publication, marts")
             records = _nightly(workplace, clock.now)
             log = live_through(workplace, clock, until=scenario.end_at, progress=NightProgress(say, scenario))
@@ -177,6 +181,7 @@ def _start(running: ExitStack, scenario: Scenario, home: Path, say: "Say") -> No
     services.append(Service("simulator", serve, ready="simulator ready", log=logs / "simulator.log", env={}))
     for service in services:
         running.enter_context(service)
+    for service in services:
         service.wait_ready()
 
 

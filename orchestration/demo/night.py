@@ -17,7 +17,7 @@ from orchestration.steps.workplace import Workplace
 LOGGER = logging.getLogger(__name__)
 REASONS_TO_PLAN = frozenset({"plugged", "unplugged", "transaction_started", "transaction_ended"})
 LONGEST_WITHOUT_PLAN = timedelta(hours=1)
-PATIENCE_S = 4.0
+PATIENCE_S = 1.5
 """Time is held while a plan is published: a charger that first waits for another's reduction to begin cannot answer."""
 
 

@@ -16,7 +16,7 @@ from ingestion.registry.models import Site, Vehicle
 from ml.cycles import clock_h
 from ml.dataset import KnownFacts
 from ml.fleet import fleet_facts
-from ml.forecasting import forecast_instants
+from ml.forecasting import forecast_instants, recent_facts
 from orchestration.steps.fleet_state import OpenTransaction, VehicleState, read_fleet_state
 from orchestration.steps.requests import RequestBook, daily_consumption
 from orchestration.steps.return_forecasts import ReturnForecast, return_forecasts
@@ -78,7 +78,9 @@ class Knowledge:
             return block_from(start_at + (at - start_at) // (AT_ONCE * SLOT) * (AT_ONCE * SLOT))[at]
 
         vehicles = registry.vehicles_of(site_id)
-        consumption = daily_consumption(landing, vehicles, site_id=site_id, as_of=start_at)
+        consumption = daily_consumption(
+            recent_facts(landing, site_id=site_id, as_of=start_at, models_dir=models_dir), vehicles
+        )
         return cls(states_at, returns_at, consumption, _matcher(landing, vehicles, site_id))
 
 

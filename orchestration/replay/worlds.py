@@ -14,6 +14,7 @@ import polars as pl
 
 from core.time_grid import SLOT
 from ingestion.registry.models import Connector, Vehicle
+from ml.forecasting import recent_facts
 from orchestration.replay.truth import Plug, Truth
 from orchestration.steps.fleet_state import FleetState
 from orchestration.steps.night import measured_site, soc_at
@@ -84,7 +85,10 @@ def recorded_night(
         start_at,
         end_at,
         {},
-        daily_consumption(workplace.landing, workplace.registry.vehicles_of(site_id), site_id=site_id, as_of=start_at),
+        daily_consumption(
+            recent_facts(workplace.landing, site_id=site_id, as_of=start_at, models_dir=workplace.settings.models_dir),
+            workplace.registry.vehicles_of(site_id),
+        ),
     )
     stays: list[TrueStay] = []
     missed = 0

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from core.time_grid import parse_instant
-from ml.forecasting import forecast_site
+from ml.fleet import FleetFacts
+from ml.forecasting import forecast_fleet
 from ml.models.quantile_trees import TreeParameters
 from ml.registry import ModelRegistry
 from ml.targets import CYCLE_TARGETS
@@ -39,8 +40,8 @@ def needs_training(workplace: Workplace, *, sites: Iterable[str], as_of: datetim
     return not all(is_fresh(site_id, target.name) for site_id in sites for target in CYCLE_TARGETS)
 
 
-def forecast(workplace: Workplace, *, site_id: str, as_of: datetime) -> pl.DataFrame:
-    """Forecast return time and SoC at arrival, land the rows, and return them."""
-    rows = forecast_site(workplace.landing, site_id=site_id, as_of=as_of, models_dir=workplace.settings.models_dir)
+def forecast(workplace: Workplace, facts: FleetFacts) -> pl.DataFrame:
+    """Forecast return time and SoC at arrival of a site's fleet as of its facts, land the rows, and return them."""
+    rows = forecast_fleet(facts, models_dir=workplace.settings.models_dir)
     workplace.landing.append("forecast", rows, source="ml")
     return rows

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,8 @@ from core.landing import Landing
 from core.publication import Publication
 from core.time_grid import SLOT, floor_to_slot, format_instant, slot_starts
 from ingestion.registry.models import Connector, Site
+from ml.fleet import FleetFacts
+from ml.forecasting import recent_facts
 from orchestration.steps.fleet_state import FleetState, OpenTransaction, read_fleet_state
 from orchestration.steps.forecast import forecast
 from orchestration.steps.overrides import overrides_in_force
@@ -61,17 +63,33 @@ class PlanOutcome:
     published: PublishReport
 
 
+@dataclass(frozen=True, slots=True)
+class KnownFleet:
+    """What is known of a site's fleet at an instant, and what has been forecast then (rows of ``forecast``)."""
+
+    facts: FleetFacts
+    forecasts: pl.DataFrame
+
+    @classmethod
+    def read(cls, workplace: Workplace, *, site_id: str, as_of: datetime) -> Self:
+        """Read both from landing."""
+        facts = recent_facts(workplace.landing, site_id=site_id, as_of=as_of, models_dir=workplace.settings.models_dir)
+        return cls(facts, _forecasts_of(workplace, site_id, as_of))
+
+
 def plan_and_publish(
     workplace: Workplace, *, site_id: str, as_of: datetime, trigger: str, patience_s: float = PATIENCE_S
 ) -> PlanOutcome:
     """Forecast, plan, land and publish: what a re-plan does, and what the assets do one by one."""
-    forecasts = forecast(workplace, site_id=site_id, as_of=as_of)
-    planned = plan_site(workplace, site_id=site_id, as_of=as_of, trigger=trigger, forecasts=forecasts)
+    facts = recent_facts(workplace.landing, site_id=site_id, as_of=as_of, models_dir=workplace.settings.models_dir)
+    forecasts = forecast(workplace, facts)
+    known = KnownFleet(facts, forecasts)
+    planned = plan_site(workplace, site_id=site_id, as_of=as_of, trigger=trigger, known=known)
     return PlanOutcome(planned, publish(workplace, planned.publication, as_of=as_of, patience_s=patience_s))
 
 
 def plan_site(
-    workplace: Workplace, *, site_id: str, as_of: datetime, trigger: str, forecasts: pl.DataFrame | None = None
+    workplace: Workplace, *, site_id: str, as_of: datetime, trigger: str, known: KnownFleet | None = None
 ) -> SitePlan:
     """Plan a site with what was known at ``as_of``, and land the plan.
 
@@ -80,26 +98,26 @@ def plan_site(
         site_id: Site.
         as_of: Nothing newer is used.
         trigger: Why it is planned.
-        forecasts: Rows of entity ``forecast`` made at ``as_of``; without them they are read from landing.
+        known: The fleet's facts and forecasts of ``as_of``, where they are at hand; else they are read from landing.
     """
+    known = known or KnownFleet.read(workplace, site_id=site_id, as_of=as_of)
     site = workplace.registry.site(site_id)
     fleet = read_fleet_state(workplace.landing, workplace.registry, site_id=site_id, as_of=as_of)
     start_at = floor_to_slot(as_of)
     inputs = read_site_inputs(
         workplace.landing, workplace.registry, site_id=site_id, as_of=as_of, start_at=start_at, slots=HORIZON_SLOTS
     )
-    rows = _forecasts_of(workplace, site_id, as_of) if forecasts is None else forecasts
     book = RequestBook(
         site,
         as_of,
         start_at + HORIZON_SLOTS * SLOT,
-        return_forecasts(rows),
-        daily_consumption(workplace.landing, workplace.registry.vehicles_of(site_id), site_id=site_id, as_of=as_of),
+        return_forecasts(known.forecasts),
+        daily_consumption(known.facts, workplace.registry.vehicles_of(site_id)),
         _arrival_forecasts(workplace, fleet, as_of),
     )
     overrides = overrides_in_force(workplace, site_id=site_id, as_of=as_of)
-    known = site_state(site, workplace.registry.connectors_of(site_id), inputs, fleet)
-    state = replace(known, connectors=overridden_connectors(known.connectors, overrides, as_of=as_of))
+    state = site_state(site, workplace.registry.connectors_of(site_id), inputs, fleet)
+    state = replace(state, connectors=overridden_connectors(state.connectors, overrides, as_of=as_of))
     requests = overridden_requests(book.requests(fleet.vehicles), state.connectors, overrides, as_of=as_of)
     hedged = hedge(state, requests, as_of=as_of, planner=partial(solve, as_of=as_of))
     assembled, plan = with_overrides(hedged.assembled, overrides), hedged.plan

@@ -7,10 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from core.landing import Landing
 from ingestion.registry.models import Site, Vehicle
-from ml.dataset import KnownFacts
-from ml.fleet import fleet_facts
+from ml.fleet import FleetFacts
 from orchestration.steps.fleet_state import VehicleState
 from orchestration.steps.return_forecasts import ReturnForecast, with_fleet_caution
 from planning.fallback import SocEstimate, estimate_soc
@@ -43,21 +41,19 @@ IDLE_SOC_PCT = 80.0
 Row = Mapping[str, Any]
 
 
-def daily_consumption(
-    landing: Landing, vehicles: Sequence[Vehicle], *, site_id: str, as_of: datetime
-) -> dict[str, float]:
+def daily_consumption(facts: FleetFacts, vehicles: Sequence[Vehicle]) -> dict[str, float]:
     """Return the consumption (kWh/km) that each vehicle exceeds on one day in ten; without history it is absent.
 
-    A day's energy is what the vehicle counted, else what its SoC fell by.
+    Four weeks of the facts count. A day's energy is what the vehicle counted, else what its SoC fell by.
     """
-    facts = fleet_facts(KnownFacts(landing, as_of=as_of, since=as_of - CONSUMPTION_HISTORY), site_id=site_id)
+    recent = facts.cycles.filter(pl.col("departed_at") >= facts.as_of - CONSUMPTION_HISTORY)
     batteries = pl.DataFrame(
         [(vehicle.vehicle_id, vehicle_spec(vehicle).battery_kwh) for vehicle in vehicles],
         schema={"vehicle_id": pl.String, "battery_kwh": pl.Float64},
         orient="row",
     ).cast({"vehicle_id": facts.cycles.schema["vehicle_id"]}, strict=False)
     by_soc = pl.col("drop_pp") / 100 * pl.col("battery_kwh")
-    days = facts.cycles.join(batteries, on="vehicle_id", how="inner").with_columns(
+    days = recent.join(batteries, on="vehicle_id", how="inner").with_columns(
         energy_kwh=pl.coalesce("energy_kwh", by_soc)
     )
     return dict(consumption_p90(days).iter_rows())

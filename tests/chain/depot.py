@@ -95,12 +95,20 @@ def served_depot(folder: Path, *, vehicles: int, days: int) -> Iterator[Depot]:
         scenario = Scenario.read(depot)
         drive_clock(scenario.clock_file, at=scenario.start_at, rate=0.0)
         for config in scenario.bridge_configs:
+            _without_heartbeats(config)
             arguments = ["ocpp_bridge", "--config", str(config)]
             _serve(running, config.stem, arguments, ready="bridge ready", folder=folder)
         serve = ["simulator", "serve", "--dir", str(depot), "--clock", str(scenario.clock_file)]
         _serve(running, "simulator", serve, ready="simulator ready", folder=folder)
         _wait_for_stations(depot / "config")
         yield Depot(depot, format_instant(scenario.start_at))
+
+
+def _without_heartbeats(config: Path) -> None:
+    """Stations that say nothing send heartbeats by the machine's time, which passes while theirs is held."""
+    settings = yaml.safe_load(config.read_text(encoding="utf-8"))
+    settings.setdefault("link", {})["heartbeat_interval_s"] = 86_400
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
 
 
 def _serve(running: ExitStack, name: str, arguments: list[str], *, ready: str, folder: Path) -> None:

@@ -103,12 +103,15 @@ def test_redirects_are_not_followed(ask):
     assert len(came) == 1
 
 
-def test_requests_are_spaced():
-    limit = RateLimit(requests_per_min=1200)
-    begin = time.monotonic()
-    for _ in range(4):
+def test_a_few_requests_go_out_at_once_and_more_are_spaced():
+    limit = RateLimit(requests_per_min=1200, burst=2)
+    begin, waited = time.monotonic(), []
+    for _ in range(5):
         limit.wait()
-    assert time.monotonic() - begin >= 0.15
+        waited.append(time.monotonic() - begin)
+    assert waited[1] < waited[2]
+    assert waited[2] >= 0.05
+    assert waited[4] >= 0.15
 
 
 def test_nothing_secret_reaches_a_log(ask, caplog):

@@ -5,6 +5,8 @@ import subprocess
 
 import pytest
 
+from tests.conftest import required
+
 NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 AUTHORITY = """[ca]
 default_ca=d
@@ -28,7 +30,10 @@ class CertificateMaker:
         self.folder = folder
         self._openssl = shutil.which("openssl")
         if self._openssl is None:
-            pytest.skip("openssl is not installed, so no certificates can be made")
+            reason = "openssl is not installed, so no certificates can be made"
+            if required("openssl"):
+                pytest.fail(reason)
+            pytest.skip(reason)
 
     def authority(self, name):
         """Make one that signs itself."""

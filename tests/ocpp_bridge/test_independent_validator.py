@@ -5,11 +5,12 @@
 
 import asyncio
 import json
-import os
 import shutil
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import required
 
 FOLDER = Path(__file__).resolve().parent / "rpc"
 PURPOSES = {"TxDefaultProfile", "TxProfile"}
@@ -21,7 +22,7 @@ def node():
     found = shutil.which("node")
     if found is None or not (FOLDER / "node_modules" / "ocpp-rpc").is_dir():
         reason = "ocpp-rpc is not installed: npm ci --prefix tests/ocpp_bridge/rpc"
-        if "npm" in os.environ.get("DEPOTWISE_REQUIRE", "").split(","):
+        if required("npm"):
             pytest.fail(reason)
         pytest.skip(reason)
     return found

@@ -210,3 +210,29 @@ def test_load_that_changes_before_its_time_has_come_is_read_anew(tmp_path: Path)
     again = signal.ingest(AS_OF + timedelta(minutes=10))
     assert (again.read, again.landed) == (1, 1)
     assert [one["base_load_kw"] for one in signal.rows("site_load")] == [18.6]
+
+
+DUE = LOAD.replace("19.5,x", "19.5,0.50")
+
+
+@pytest.mark.parametrize(
+    ("begun", "grown", "balance"),
+    [
+        (DUE, DUE + "north,2026-02-10T13:45:00Z,,20.5,0\nnorth,2026-02-10T14:45:00Z,,21.5,0\n", (2, 2, 0)),
+        (DUE, DUE + "north,2026-02-10T14:30:00Z,,30.0,0.50\n", (1, 1, 0)),
+        (DUE.removesuffix("\n"), DUE + "north,2026-02-10T14:45:00Z,,21.5,0\n", (3, 1, 2)),
+        (DUE, DUE.replace("18.5", "18.6") + "north,2026-02-10T14:45:00Z,,21.5,0\n", (3, 2, 1)),
+    ],
+    ids=["late and new lines", "a line corrected by another", "its last line had no end", "an old line is another now"],
+)
+def test_a_load_file_that_grew_is_read_on_and_one_that_changed_anew(
+    tmp_path: Path, begun: str, grown: str, balance: tuple[int, int, int]
+) -> None:
+    path = tmp_path / "load.csv"
+    path.write_text(begun, encoding="utf-8")
+    signal = Signal("site_load", tmp_path, path=path)
+    assert signal.ingest(AS_OF + HOUR).landed == 2
+    path.write_text(grown, encoding="utf-8")
+    again = signal.ingest(AS_OF + 2 * HOUR)
+    assert (again.read, again.landed, again.duplicates) == balance
+    assert signal.ingest(AS_OF + 3 * HOUR).read == 0
