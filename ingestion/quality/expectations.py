@@ -59,7 +59,8 @@ def validate(entity_name: str, frame: pl.DataFrame) -> Verdict:
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # its import sets INFO
+    for chatty in ("great_expectations", ProgressBarsConfig.__module__):  # its import sets INFO on both
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     entity = ENTITIES[entity_name]
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
