@@ -1,19 +1,25 @@
 """Replays simulated nights under every policy and fault: ``python -m benchmarks.replay``.
 
 Each seed is a depot with its own fleet and weeks of history, made by the simulator, served over real sockets and
-ingested like any other; then its latest nights are replayed. ``--write`` puts the tables into ``docs/planning.md``.
-A night of eight vehicles under all policies takes about a minute of processor time.
+ingested like any other; then its latest nights are replayed. With ``--keep`` depots and the scores of nights stay, and
+a run goes on where the last one ended; the tables say how many nights they are of. ``--write`` puts them into
+``docs/planning.md``.
 """
 
 import argparse
+import json
+import math
 import os
 import secrets
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import asdict, replace
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 from core.clock import drive_clock
 from core.files import write_text_atomic
@@ -21,11 +27,21 @@ from core.settings import Settings
 from orchestration.demo.drive import SECRETS
 from orchestration.demo.scenario import Scenario
 from orchestration.demo.services import Service, run_program
-from orchestration.replay.command import POLICIES, NightScore, ReplayOptions, played_nights, table_of
+from orchestration.replay.command import (
+    POLICIES,
+    NightScore,
+    ReplayOptions,
+    forecasters_of,
+    night_of,
+    night_scores,
+    table_of,
+)
 from orchestration.replay.place import ReplayPlace
+from orchestration.replay.truth import Truth
 from orchestration.steps.ingest import ingest_everything
 from orchestration.steps.workplace import Workplace
 from planning.replay.faults import FAULTS
+from planning.replay.scoring import Score
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "planning.md"
 BEGIN, END = "<!-- replay: written by benchmarks.replay -->", "<!-- end of replay -->"
@@ -34,11 +50,14 @@ LIVE_DATE = date(2026, 2, 9)
 """The simulator's live date; the nights before it are history."""
 
 HEAD = "| policy | ready % | kWh short | peak kW | energy | demand | above foresight % | new / same profiles a night |"
-CASES = (
-    ("the demand charge begins anew every night", "none", 1.0),
-    ("the same with twice the connection, so that the charge and not the limit binds", "none", 2.0),
-    ("the peak is paid for already, so that price and limit alone bind", "paid", 1.0),
-)
+CASES = {"charge": ("none", 2.0), "both": ("none", 1.0), "paid": ("paid", 1.0)}
+"""By name: what of the peak is paid for, and how much larger the limits are."""
+
+TITLES = {
+    "charge": "The demand charge begins anew every night and binds: twice the connection",
+    "both": "The same with the connection as it is, which binds as well",
+    "paid": "The peak is paid for already: price and limit alone bind",
+}
 
 
 def prepared(folder: Path, *, seed: int, vehicles: int, days: int, port_base: int) -> Scenario:
@@ -60,16 +79,9 @@ def prepared(folder: Path, *, seed: int, vehicles: int, days: int, port_base: in
     return scenario
 
 
-def table(played: Sequence[NightScore], fault: str) -> list[str]:
-    """Return the lines of a fault's table."""
-    rows = table_of([one for one in played if one.fault == fault])
-    first = next(iter(rows.values()))
-    lines = [
-        f"{fault}: {first['departures']} departures, {first['infeasible']} of them out of reach of perfect foresight.",
-        "",
-        HEAD,
-        "|---" * 8 + "|",
-    ]
+def table(rows: dict[str, Any]) -> list[str]:
+    """Return the lines of a table of contenders."""
+    lines = [HEAD, "|---" * 8 + "|"]
     for name, row in rows.items():
         ready = "" if row["ready_pct"] is None else f"{row['ready_pct']:.1f}"
         above = "" if row["above_foresight_pct"] is None else f"{row['above_foresight_pct']:.1f}"
@@ -78,7 +90,7 @@ def table(played: Sequence[NightScore], fault: str) -> list[str]:
             f"| {row['demand_cost']:.0f} | {above} | {row['profiles_per_night']:.0f} / "
             f"{row['profiles_unchanged_per_night']:.0f} |"
         )
-    return [*lines, ""]
+    return lines
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,51 +98,117 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cli = argparse.ArgumentParser(description=__doc__)
     cli.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     cli.add_argument("--nights", type=int, default=30)
-    cli.add_argument("--vehicles", type=int, default=16)
+    cli.add_argument("--vehicles", type=int, default=24)
     cli.add_argument("--policies", nargs="+", default=list(POLICIES), choices=POLICIES)
     cli.add_argument("--faults", nargs="+", default=list(FAULTS), choices=list(FAULTS))
-    cli.add_argument("--cases", type=int, nargs="+", default=[0, 1, 2], help="which of the cost cases")
+    cli.add_argument("--cases", nargs="+", default=list(CASES), choices=list(CASES))
+    cli.add_argument("--site", default="north")
     cli.add_argument("--port-base", type=int, default=19400)
-    cli.add_argument("--keep", type=Path, help="folder in which depots are kept between runs")
+    cli.add_argument("--keep", type=Path, help="folder in which depots and scores are kept between runs")
+    cli.add_argument("--minutes", type=float, help="begin no further night after so many minutes")
     cli.add_argument("--write", action="store_true", help="put the tables into docs/planning.md")
     chosen = cli.parse_args(arguments)
     for name in SECRETS:
         os.environ.setdefault(name, secrets.token_hex(16))
     with tempfile.TemporaryDirectory() as temporary:
-        lines = list(_report(chosen, chosen.keep or Path(temporary)))
+        folder = chosen.keep or Path(temporary)
+        _play(chosen, folder)
+        lines = _report(chosen, folder)
+    print("\n".join(lines), flush=True)
     if chosen.write:
         before, rest = DOCS.read_text(encoding="utf-8").split(BEGIN)
         write_text_atomic(DOCS, f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n{END}{rest.split(END)[1]}")
     return 0
 
 
-def _report(chosen: argparse.Namespace, folder: Path) -> list[str]:
+def _play(chosen: argparse.Namespace, folder: Path) -> None:
+    """Play the nights that have no scores yet, a night of every seed before the next night."""
     last = LIVE_DATE - timedelta(days=2)
     first = last - timedelta(days=chosen.nights - 1)
-    lines = [f"Seeds {', '.join(map(str, chosen.seeds))}; nights of {first} to {last}; {chosen.vehicles} vehicles.", ""]
-    for number in chosen.cases:
-        title, peak, factor = CASES[number]
-        faults = tuple(chosen.faults) if number == 0 else ("none",)
-        options = ReplayOptions(first, last, (), tuple(chosen.policies), faults, peak, factor)
-        played: list[NightScore] = []
+    until = math.inf if chosen.minutes is None else time.monotonic() + 60 * chosen.minutes
+    places: dict[int, tuple[ReplayPlace, Truth]] = {}
+    for day in (first + timedelta(days=k) for k in range(chosen.nights)):
         for seed in chosen.seeds:
-            played += _played(chosen, folder / f"seed-{seed}", seed, options)
-        lines += [f"**Cost: {title}.**", ""]
-        for fault in faults:
-            lines += table(played, fault)
-    print("\n".join(lines), flush=True)
-    return lines
+            path = _scores_path(folder, seed, day)
+            if time.monotonic() > until:
+                return
+            if path.exists():
+                continue
+            if seed not in places:
+                places[seed] = _place(chosen, folder / f"seed-{seed}", seed)
+            begin = time.process_time()
+            scores = _night(chosen, *places[seed], first, day)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text_atomic(path, json.dumps(scores))
+            sys.stderr.write(f"seed {seed}, {day}: {time.process_time() - begin:.1f} s of processor time\n")
 
 
-def _played(chosen: argparse.Namespace, folder: Path, seed: int, options: ReplayOptions) -> list[NightScore]:
+def _place(chosen: argparse.Namespace, folder: Path, seed: int) -> tuple[ReplayPlace, Truth]:
     days = HISTORY_DAYS + chosen.nights + 1
     scenario = prepared(folder, seed=seed, vehicles=chosen.vehicles, days=days, port_base=chosen.port_base)
     place = ReplayPlace(Settings(home=folder / "home", config=scenario.config_dir))
+    return place, Truth.read(scenario.folder / "truth.json")
 
-    def say(text: str) -> None:
-        sys.stderr.write(f"seed {seed}: {text}\n")
 
-    return played_nights(place, options, truth=scenario.folder / "truth.json", progress=say)[0]
+def _night(
+    chosen: argparse.Namespace, place: ReplayPlace, truth: Truth, first: date, day: date
+) -> list[dict[str, Any]]:
+    """Return the scores of a night: every case without a fault, every fault in the first case."""
+    options = ReplayOptions(first, first, (chosen.site,), tuple(chosen.policies), tuple(chosen.faults))
+    night = night_of(place, chosen.site, day, options, truth)
+    known = forecasters_of(place, night, options)
+    scores = []
+    for name in chosen.cases:
+        peak, factor = CASES[name]
+        faults = tuple(chosen.faults) if name == chosen.cases[0] else ("none",)
+        wanted = replace(options, faults=faults)
+        played = night_scores(night.under(peak_so_far=peak, limit_factor=factor), wanted, known)
+        scores += [{"case": name, "fault": fault, "date": f"{day}", "score": asdict(one)} for fault, one in played]
+    return scores
+
+
+def _scores_path(folder: Path, seed: int, day: date) -> Path:
+    return folder / "scores" / f"{seed}-{day}.json"
+
+
+def totals(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the table of every case and fault over all nights that were played, in their order."""
+    played = _scores(folder)
+    order = [(case, fault) for case in CASES for fault in FAULTS if (case, fault) in played]
+    return {key: table_of(played[key]) for key in order}
+
+
+def _scores(folder: Path) -> dict[tuple[str, str], list[NightScore]]:
+    found: dict[tuple[str, str], list[NightScore]] = {}
+    for path in sorted((folder / "scores").glob("*.json")):
+        for row in json.loads(path.read_text(encoding="utf-8")):
+            case, fault, score = row["case"], row["fault"], Score(**row["score"])
+            one = NightScore(path.stem, date.fromisoformat(row["date"]), fault, score)
+            found.setdefault((case, fault), []).append(one)
+    return found
+
+
+def _report(chosen: argparse.Namespace, folder: Path) -> list[str]:
+    """Return the tables of all nights that were played."""
+    found = totals(folder)
+    if not found:
+        return ["No night has been played."]
+    names = [path.stem.split("-", 1) for path in (folder / "scores").glob("*.json")]
+    days = [day for _, day in names]
+    depots = f"{len({seed for seed, _ in names})} depots of {chosen.vehicles} vehicles on two sites"
+    lines = [
+        f"{len(names)} nights of {depots}, {chosen.site} played, {min(days)} to {max(days)}, with weekends.",
+        "",
+    ]
+    for (case, fault), rows in found.items():
+        title = TITLES[case] if fault == "none" else f"{TITLES[case]}, {fault}"
+        lines += [f"**{title}.** {_counts(rows)}", "", *table(rows), ""]
+    return lines
+
+
+def _counts(rows: dict[str, Any]) -> str:
+    first = next(iter(rows.values()))
+    return f"{first['departures']} departures, {first['infeasible']} of them out of reach of perfect foresight."
 
 
 if __name__ == "__main__":

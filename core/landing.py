@@ -6,9 +6,11 @@ killed is simply run again. Readers never lock; writers of one entity and source
 """
 
 import io
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from pathlib import Path
 
 import polars as pl
@@ -20,6 +22,10 @@ from core.schema import Entity
 
 EMPTY_SOURCE = "_schema"
 EMPTY_DATE = date(1970, 1, 1)
+SMALL_FILE_BYTES = 32 * 1024
+"""Files up to this size cost more to open than to keep; they never change, so a process opens each once."""
+
+MOST_KEPT = 2048
 
 
 class LandingError(ValueError):
@@ -85,25 +91,31 @@ class Landing:
     def _is_new(self, entity: Entity, source: str, rows: pl.DataFrame) -> pl.Series:
         content = entity.content_columns
         days = rows["observed_at"].dt.date().unique().sort()
-        files = [path for day in days for path in sorted(self._folder(entity, source, day).glob("*.parquet"))]
+        files = [file for day in days for file in _parquet_files(self._folder(entity, source, day))]
         new = rows.select(content).with_row_index("_row").unique(content, keep="first", maintain_order=True)
         if files:
-            there = pl.read_parquet(files, columns=content, hive_partitioning=False, missing_columns="insert")
+            there = _rows_of(entity, files).select(content).collect(engine="in-memory")
             new = new.join(there, on=content, how="anti", nulls_equal=True, maintain_order="left")
         return pl.int_range(rows.height, eager=True).is_in(new["_row"].implode())
 
-    def scan(self, entity_name: str) -> pl.LazyFrame:
-        """Return all versions of all sources, with ``source`` and the partition's ``date``."""
+    def scan(self, entity_name: str, *, since: datetime | None = None) -> pl.LazyFrame:
+        """Return all versions of all sources, with ``source`` and the partition's ``date``.
+
+        Args:
+            entity_name: Name of a canonical entity.
+            since: Only rows observed at or after it.
+        """
         entity = ENTITIES[entity_name]
-        schema = pl.Schema({**entity.schema, "source": pl.String(), "date": pl.Date()})
-        if not any((self.root / entity.name).glob("source=*/date=*/*.parquet")):
-            return pl.LazyFrame(schema=schema)
-        return pl.scan_parquet(
-            self.root / entity.name / "source=*" / "date=*" / "*.parquet",
-            hive_schema={"source": pl.String(), "date": pl.Date()},
-            missing_columns="insert",
-            schema=schema,
-        )
+        rows = _rows_of(entity, self._files(entity, None if since is None else since.astimezone(UTC).date()))
+        return rows if since is None else rows.filter(pl.col("observed_at") >= since)
+
+    def _files(self, entity: Entity, since: date | None) -> Iterator[os.DirEntry[str]]:
+        """Yield the entity's files in order; without those of days before ``since``."""
+        first = f"date={'' if since is None else since.isoformat()}"
+        for source in _entries(self.root / entity.name, "source="):
+            for day in _entries(source, "date="):
+                if day.name >= first:
+                    yield from _parquet_files(day)
 
     def read(
         self,
@@ -122,11 +134,9 @@ class Landing:
             sources: Only these sources.
         """
         entity = ENTITIES[entity_name]
-        frame = self.scan(entity_name)
+        frame = self.scan(entity_name, since=since)
         if as_of is not None:
             frame = frame.filter(pl.col("available_at") <= as_of)
-        if since is not None:
-            frame = frame.filter(pl.col("date") >= since.astimezone(UTC).date(), pl.col("observed_at") >= since)
         if sources is not None:
             frame = frame.filter(pl.col("source").is_in(list(sources)))
         key = [*entity.key, "source"]
@@ -139,6 +149,56 @@ class Landing:
 
     def _folder(self, entity: Entity, source: str, day: date) -> Path:
         return self.root / entity.name / f"source={source}" / f"date={day.isoformat()}"
+
+
+def _entries(folder: os.PathLike[str], prefix: str = "") -> list[os.DirEntry[str]]:
+    """Return what a folder holds, in order; nothing where it does not exist."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((one for one in entries if one.name.startswith(prefix)), key=lambda one: one.name)
+    except FileNotFoundError:
+        return []
+
+
+def _parquet_files(folder: os.PathLike[str]) -> list[os.DirEntry[str]]:
+    return [file for file in _entries(folder) if file.name.endswith(".parquet")]
+
+
+def _rows_of(entity: Entity, files: Iterable[os.DirEntry[str]]) -> pl.LazyFrame:
+    """Return the rows of files, with ``source`` and ``date`` of their folders."""
+    kept, large = [_no_rows(entity.name)], list[str]()
+    for file in files:
+        status = file.stat()
+        if status.st_size <= SMALL_FILE_BYTES:
+            kept.append(_small_file(file.path, status.st_mtime_ns, entity.name))
+        else:
+            large.append(file.path)
+    small = pl.concat(kept, rechunk=False).lazy()
+    return pl.concat([small, _scan_files(large, entity)]) if large else small
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _small_file(path: str, changed_ns: int, entity_name: str) -> pl.DataFrame:  # noqa: ARG001  names the content
+    return _scan_files([path], ENTITIES[entity_name]).collect(engine="in-memory")
+
+
+@lru_cache
+def _no_rows(entity_name: str) -> pl.DataFrame:
+    return pl.DataFrame(schema=_schema(ENTITIES[entity_name]))
+
+
+def _scan_files(paths: list[str], entity: Entity) -> pl.LazyFrame:
+    return pl.scan_parquet(
+        paths,
+        hive_partitioning=True,
+        hive_schema={"source": pl.String(), "date": pl.Date()},
+        missing_columns="insert",
+        schema=_schema(entity),
+    )
+
+
+def _schema(entity: Entity) -> pl.Schema:
+    return pl.Schema({**entity.schema, "source": pl.String(), "date": pl.Date()})
 
 
 def _fit(entity: Entity, rows: pl.DataFrame) -> pl.DataFrame:

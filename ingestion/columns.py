@@ -67,7 +67,7 @@ def check(table: pl.DataFrame, checks: Sequence[Check], *, entity: str) -> tuple
         The table that is left, and what was rejected (schema ``REJECTED``).
     """
     rejected = [REJECTED.to_frame()]
-    for rule in checks:
+    for rule in checks if _any_fails(table, checks) else ():
         fails = rule.fails.fill_null(value=False)
         failing = table.filter(fails)
         if failing.is_empty():
@@ -86,6 +86,13 @@ def check(table: pl.DataFrame, checks: Sequence[Check], *, entity: str) -> tuple
         else:
             table = table.with_columns(pl.when(~fails).then(pl.col(rule.field)).alias(rule.field))
     return table, pl.concat(rejected)
+
+
+def _any_fails(table: pl.DataFrame, checks: Sequence[Check]) -> bool:
+    """Say whether any check fails as the table stands; most batches are good, and one look tells."""
+    if table.is_empty() or not checks:
+        return False
+    return bool(table.select(pl.any_horizontal([rule.fails.any() for rule in checks])).item())
 
 
 def unreadable(field: str, text: str) -> Check:

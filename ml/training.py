@@ -15,7 +15,7 @@ import polars as pl
 from core.landing import Landing
 from core.time_grid import format_instant, to_utc
 from ml.calibration import CalibrationParameters
-from ml.dataset import KnownFacts
+from ml.dataset import KnownFacts, thinned
 from ml.evaluation.lead_times import errors_by_lead
 from ml.evaluation.metrics import metrics
 from ml.evaluation.promotion import Promotion, decide
@@ -28,19 +28,24 @@ from ml.evaluation.rolling_origin import (
     weekly_origins,
 )
 from ml.features.pipeline import cycle_features
-from ml.fleet import fleet_facts
+from ml.fleet import fleet_facts, site_timezone
 from ml.models.blend import best_rule
 from ml.models.protocol import QUANTILE_COLUMNS
 from ml.models.quantile_trees import MODEL_CODE_VERSION, QuantileTrees, TooFewRowsError, TreeParameters
 from ml.questions import closed_questions
 from ml.registry import ModelRegistry, trees_card, version_name
-from ml.targets import CYCLE_TARGETS, Target, with_actual
+from ml.site_power import power_rows
+from ml.targets import CYCLE_TARGETS, POWER_TARGETS, Target, with_actual
 
 LOGGER = logging.getLogger(__name__)
 HISTORY: Final = timedelta(days=400)
 JUDGED: Final = timedelta(weeks=4)
 MOST_CYCLES: Final = 15_000
 """Finished cycles beyond this are thinned before questions are asked: a fleet of 1,000 asks two million a year."""
+POWER_HISTORY: Final = timedelta(days=182)
+LEAST_METERED_SLOTS: Final = 4_000
+"""Six weeks: fewer teach trees no more of a site's load than the rules say."""
+MOST_METERED_SLOTS: Final = 8_000
 MOST_MISSES: Final = 3_000
 JUDGED_FITS: Final = 2
 
@@ -78,13 +83,18 @@ def train_site(
     chosen, instant = parameters or TreeParameters(), to_utc(as_of)
     registry = ModelRegistry(models_dir)
     version = version_name(instant, code_version=MODEL_CODE_VERSION)
-    stored = [_stored_card(registry, site_id, target, version) for target in CYCLE_TARGETS]
-    if all(stored):
+    stored = [_stored_card(registry, site_id, target, version) for target in (*CYCLE_TARGETS, *POWER_TARGETS)]
+    if all(stored[: len(CYCLE_TARGETS)]):
         return TrainingReport(site_id, instant, tuple(card for card in stored if card), was_stored=True)
-    rows = training_rows(landing, site_id=site_id, as_of=instant)
+    vehicles = training_rows(landing, site_id=site_id, as_of=instant)
+    asked = [(target, vehicles, chosen) for target in CYCLE_TARGETS]
+    for target in POWER_TARGETS:
+        metered = power_training_rows(landing, target, site_id=site_id, as_of=instant)
+        if metered.height:
+            asked.append((target, metered, chosen.model_copy(update={"least_rows": LEAST_METERED_SLOTS})))
     cards = []
-    for target in CYCLE_TARGETS:
-        card, trees, misses = train_target(rows, target, as_of=instant, parameters=chosen)
+    for target, rows, parameters_of_it in asked:
+        card, trees, misses = train_target(rows, target, as_of=instant, parameters=parameters_of_it)
         card |= {"site_id": site_id, "version": version}
         registry.store(card, trees=trees, misses=misses)
         LOGGER.info("%s, %s: %s", site_id, target.name, card["promotion"]["reason"])
@@ -101,6 +111,13 @@ def training_rows(landing: Landing, *, site_id: str | None, as_of: datetime) -> 
     """Return finished questions with features, each cut off at its own ``predicted_at``."""
     facts = fleet_facts(KnownFacts(landing, as_of=as_of, since=as_of - HISTORY), site_id=site_id)
     return cycle_features(closed_questions(facts, most_cycles=MOST_CYCLES), facts)
+
+
+def power_training_rows(landing: Landing, target: Target, *, site_id: str, as_of: datetime) -> pl.DataFrame:
+    """Return finished questions about a site's power with features, each cut off at its own ``predicted_at``."""
+    known = KnownFacts(landing, as_of=as_of, since=as_of - POWER_HISTORY)
+    timezone = site_timezone(known, site_id=site_id)
+    return thinned(power_rows(known, target.name, site_id=site_id, timezone=timezone), MOST_METERED_SLOTS)
 
 
 def train_target(
@@ -120,12 +137,13 @@ def train_target(
         baselines=[rule.name for rule in target.baselines if not rule.conditional_on],
         fallback=target.anchor.name,
     )
+    used = judged.filter(pl.col("name") == promotion.promoted)
     trees = _fit_all(known, target, parameters)
     assert trees is not None or promotion.promoted not in MODELS, "what was promoted can be fitted"
     return (
         {
             **_card(target, promotion, judged, as_of=as_of, rows=known.height),
-            "by_hours_left": errors_by_lead(judged.filter(pl.col("name") == promotion.promoted), known),
+            "by_hours_left": errors_by_lead(used, known, until=target.until),
             "trees": None if trees is None else trees_card(trees, rule=best_rule(heard_rules(known, target), known)),
         },
         trees,

@@ -5,17 +5,20 @@ Works on the conductor's lines and holdings; sends nothing, knows no clock.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from core.publication import Publication
 from ocpp_bridge import desires
 from ocpp_bridge.config import BridgeConfig
-from ocpp_bridge.curves import Curve, RunningTotal, minus
+from ocpp_bridge.curves import TOLERANCE_KW, Curve, RunningTotal, minus
 from ocpp_bridge.desires import Override, Wish
 from ocpp_bridge.holdings import ConnectorKey, Holdings
 from ocpp_bridge.lines import Line, Link
 from ocpp_bridge.outbox import State
 from ocpp_bridge.targets import Demand, share_out
 
+WAITED_FOR_S: Final = 300.0
+"""For a clock that is further behind than this, nobody delays a period's beginning."""
 Limits = Mapping[str | None, Curve]
 
 
@@ -44,7 +47,9 @@ def aim(situation: Situation, limits: Limits, *, now_s: float) -> None:
         return
     wishes = {key: _wish(situation, line, now_s) for key, line in situation.lines.items()}
     reachable = [key for key in _by_merit(situation.lines) if _takes_part(situation, key)]
-    demands = {key: _demand(situation, key, wishes[key]) for key in reachable}
+    behind_s = (situation.holdings.clock(key).late_s for key in reachable)
+    wait_s = max((late_s for late_s in behind_s if late_s <= WAITED_FOR_S), default=0.0)
+    demands = {key: _demand(situation, key, wishes[key], wait_s) for key in reachable}
     shares = share_out(demands, _available(situation, limits, reachable), now_s=now_s)
     for key, line in situation.lines.items():
         line.wish = _granted(situation, line, wishes[key], shares.get(key), now_s)
@@ -53,11 +58,14 @@ def aim(situation: Situation, limits: Limits, *, now_s: float) -> None:
 def _granted(situation: Situation, line: Line, wish: Wish | None, share: Curve | None, now_s: float) -> Wish | None:
     if share is None:
         return None
+    clock = situation.holdings.clock(line.key)
     if wish is not None:
-        return desires.granted(wish, share, proven_share=line.proven_share)
+        granted = desires.granted(wish, share, clock, now_s=now_s, proven_share=line.proven_share)
+        line.is_full = granted.reserved_kw.at(now_s) >= wish.reserved_kw.at(now_s) - TOLERANCE_KW
+        return granted
     rest = situation.holdings.rest(line.key)
     transaction_id, wiring = line.transaction_id, line.config.wiring
-    return desires.emergency(share, rest, transaction_id=transaction_id, wiring=wiring, now_s=now_s)
+    return desires.emergency(share, rest, clock, transaction_id=transaction_id, wiring=wiring, now_s=now_s)
 
 
 def _wish(situation: Situation, line: Line, now_s: float) -> Wish | None:
@@ -97,12 +105,12 @@ def _by_merit(lines: Mapping[ConnectorKey, Line]) -> list[ConnectorKey]:
     return sorted(lines, key=lambda key: (lines[key].transaction_id is None, key))
 
 
-def _demand(situation: Situation, key: ConnectorKey, wish: Wish | None) -> Demand:
-    line, rest = situation.lines[key], situation.holdings.rest(key)
-    wiring = line.config.wiring
-    least_kw = wiring.least_a * wiring.voltage_v * wiring.lines / 1000 * line.proven_share
-    wanted = desires.wanted_kw(wish, rest, proven_share=line.proven_share)
-    return Demand(wanted, rest, least_kw, situation.holdings.scopes(key))
+def _demand(situation: Situation, key: ConnectorKey, wish: Wish | None, wait_s: float) -> Demand:
+    line, rest, clock = situation.lines[key], situation.holdings.rest(key), situation.holdings.clock(key)
+    wiring, share = line.config.wiring, line.proven_share
+    least_kw = wiring.least_a * wiring.voltage_v * wiring.lines / 1000 * share
+    wanted, patient = desires.courses_kw(wish, rest, clock, wait_s=wait_s, proven_share=share)
+    return Demand(wanted, patient, rest, least_kw, situation.holdings.scopes(key))
 
 
 def _available(situation: Situation, limits: Limits, reachable: Iterable[ConnectorKey]) -> dict[str | None, Curve]:

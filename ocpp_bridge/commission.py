@@ -222,10 +222,10 @@ class Commissioning:
         self._say(f"The link is cut for {self._patience.cut_s:.0f} s. The station must fall to its fallback by itself.")
         self._ask("POST", f"{self._path}/cut", {"seconds": self._patience.cut_s})
         time.sleep(self._patience.cut_s)
-        after = self._until(
-            lambda one: one["connected"] and before is not None and one["metered_at"] > before["metered_at"],
-            self._patience.return_s,
-        )
+        # A sample that came between the last look and the cut, or at once when it was back, must not stand for the
+        # time after it: only one that is newer than all seen by now does.
+        last = self._look()["metered_at"] or ""
+        after = self._until(lambda one: one["connected"] and (one["metered_at"] or "") > last, self._patience.return_s)
         if before is None or after is None:
             return Step("fallback", Verdict.FAILED, "the station did not come back after the cut")
         return self._judge_cut(before, after, limit_kw, until_at)

@@ -14,15 +14,17 @@ from datetime import datetime
 from typing import Final
 
 from core.publication import Publication
-from ocpp_bridge import desires, profiles
+from ocpp_bridge import desires
 from ocpp_bridge.aims import Situation, aim
+from ocpp_bridge.clocks import ClockBounds
 from ocpp_bridge.config import BridgeConfig
-from ocpp_bridge.curves import Curve, lower
+from ocpp_bridge.curves import Curve
 from ocpp_bridge.desires import Override, Trial
 from ocpp_bridge.holdings import ConnectorKey, Held, Holdings
-from ocpp_bridge.lines import REFRESH_S, Change, Line, Link, render, render_base
+from ocpp_bridge.lines import REFRESH_S, Change, Line, Link, render, render_base, render_maximum
 from ocpp_bridge.outbox import Evidence, State
-from ocpp_bridge.profiles import LASTING, Capabilities, Place, Slot
+from ocpp_bridge.outcomes import note_installed, note_removed
+from ocpp_bridge.profiles import Capabilities, Place, Slot
 from ocpp_bridge.steps import Install, Outcome, Remove, Step
 
 PATIENCE_S: Final = 1.0
@@ -45,6 +47,9 @@ class Conductor:
         self.lines = {
             key: Line(key, one, self.changes, window=windows[key]) for key, one in config.connector_map.items()
         }
+        for station in config.stations:
+            if len(station.connectors) == 1:
+                self.lines[station.station_id, station.connectors[0].connector_id].is_alone = True
         self.links = {station.station_id: Link() for station in config.stations}
         self.holdings = Holdings({key: line.config.max_kw for key, line in self.lines.items()})
         self.publication: Publication | None = None
@@ -123,6 +128,13 @@ class Conductor:
         if self.lines[key].is_idle != is_idle:
             self.lines[key].is_idle, self._stale = is_idle, True
 
+    def clock_known(self, station_id: str, bounds: ClockBounds) -> None:
+        """It was found out how far a station's clock may be off."""
+        for line in self._by_station[station_id]:
+            if self.holdings.clock(line.key) != bounds:
+                self.holdings.set_clock(line.key, bounds)
+                self._stale = True
+
     def try_out(self, key: ConnectorKey, trial: Trial | None) -> None:
         """A connector is commissioned: it gets a limit of its own in place of its plan; None ends that."""
         self.lines[key].trial, self._stale = trial, True
@@ -153,7 +165,7 @@ class Conductor:
         link.note_answer(came=outcome is not Outcome.UNANSWERED, wall_s=wall_s, **RETRY)
         self._dirty |= {step.key[0], *(key[0] for key in self._waiting)}
         if isinstance(step, Remove):
-            self._removed(step, outcome)
+            note_removed(step, outcome, self.lines.get(step.key), link, self.holdings)
         elif step.key[1] != 0:
             self._installed(step, outcome, detail)
         else:
@@ -258,31 +270,26 @@ class Conductor:
 
     def _candidates(self, station_id: str, link: Link, as_of: datetime, wall_s: float) -> Iterator[Step]:
         if link.is_revoked:
-            yield from (Remove((station_id, number), slot) for number, slot in link.revoking)
+            yield from (self._removal((station_id, number), slot) for number, slot in link.revoking)
             return
         lines = self._by_station[station_id]
         for line in lines:
             yield from self._base_step(line, link, as_of)
-        if not link.maximum_attempted:
+        # A fallback that is the station's maximum would be replaced by another one.
+        if not link.maximum_attempted and not any(self.holdings.is_by_maximum(line.key) for line in lines):
             link.maximum_attempted = True
-            yield self._maximum(station_id, lines, link, as_of)
+            limit_kw = self.config.site.ev_limit_kw
+            yield Install((station_id, 0), render_maximum(lines, link.capabilities, limit_kw, as_of=as_of))
         for line in lines:
             yield from self._plan_step(line, link, as_of, wall_s)
 
     def _base_step(self, line: Line, link: Link, as_of: datetime) -> Iterator[Step]:
-        unit = line.base_unit(link.capabilities)
-        if unit is None or (line.base_is_current and as_of.timestamp() < line.base_renew_s):
+        rung = line.base_rung(link.capabilities)
+        if rung is None or (line.base_is_current and as_of.timestamp() < line.base_renew_s):
             return
-        held = render_base(line, unit, as_of=as_of)
+        held = render_base(line, *rung, as_of=as_of)
         if self.holdings.fits(line.key, held, self._limits, now_s=as_of.timestamp()):
             yield Install(line.key, held)
-
-    def _maximum(self, station_id: str, lines: list[Line], link: Link, as_of: datetime) -> Install:
-        together = min(sum(line.config.max_kw for line in lines), self.config.site.ev_limit_kw)
-        wiring = lines[0].config.wiring
-        unit = profiles.choose_unit(link.capabilities, wiring)
-        profile = profiles.maximum_profile(together, unit=unit, wiring=wiring, as_of=as_of)
-        return Install((station_id, 0), Held(0, profile, profile.reserved_kw(wiring)))
 
     def _plan_step(self, line: Line, link: Link, as_of: datetime, wall_s: float) -> Iterator[Step]:
         now_s = as_of.timestamp()
@@ -302,30 +309,39 @@ class Conductor:
             if newest is None or newest.expires_s <= now_s or slot in line.unclearable:
                 continue
             if self.holdings.fits_without(line.key, slot, self._limits, now_s=now_s):
-                yield Remove(line.key, slot)
+                yield self._removal(line.key, slot)
+
+    def _removal(self, key: ConnectorKey, slot: Slot) -> Remove:
+        newest = self.holdings.newest(key, slot) if key[1] != 0 else None
+        forgotten = newest is None and key[1] != 0 and slot is not Slot.TRANSACTION
+        by_maximum = self.holdings.is_by_maximum(key) if forgotten else newest is not None and newest.is_by_maximum
+        return Remove(key, slot, by_maximum=by_maximum)
 
     def _wanted(self, line: Line, link: Link, place: Place | None, as_of: datetime, *, whole: bool) -> Held | None:
         """Return the profile that must be sent to a connector, if any."""
         if line.wish is None or place is None:
             return None
         held = render(line, line.wish, place, link.capabilities, as_of=as_of)
+        if held is None:
+            return None
         newest = self.holdings.newest(line.key, place.slot)
-        must = held is not None and line.must_send(newest, held, now_s=as_of.timestamp(), whole=whole)
-        return held if must else None
+        # Whoever can have all of its plan gets it to the last tenth, unless it takes too few periods to say it.
+        whole = whole or (line.is_full and len(held.profile.periods) < link.capabilities.max_periods)
+        return held if line.must_send(newest, held, now_s=as_of.timestamp(), whole=whole) else None
 
     def _place(self, line: Line, link: Link) -> Place | None:
         """Return the place in the station's stack to try next; close the entry when all were refused."""
         if line.wish is None:
             return None
-        rungs = desires.ladder(line.wish, link.capabilities)
+        by_maximum = self.holdings.is_by_maximum(line.key)
+        rungs = desires.ladder(line.wish, line.key[1], link.capabilities, by_maximum=by_maximum)
         attempt = line.attempts.get(line.wish.slot, 0)
         if attempt >= len(rungs):
             if line.wish.plan_id is not None and line.is_open:
                 line.change(State.REJECTED, line.last_refusal or "the station has no stack level for a plan")
                 self._stale = True
             return None
-        slot, level = rungs[attempt]
-        return Place(line.key[1], slot, level, line.wish.transaction_id if slot is Slot.TRANSACTION else None)
+        return rungs[attempt]
 
     def _squeezed(self, key: ConnectorKey, as_of: datetime, wall_s: float) -> Iterator[Step]:
         """Give a waiting connector as much of its wish as there is room for, if that is worth a message."""
@@ -333,8 +349,9 @@ class Conductor:
         if not link.is_ready or link.is_busy or wall_s < link.retry_at_s or line.wish is None:
             return
         whole, cache = line.wish, line.rendered
-        room = self.holdings.room(key, self._limits).scaled(1 / line.proven_share)
-        line.wish = replace(whole, reserved_kw=lower(whole.reserved_kw, room.map(lambda kw: max(0.0, kw))))
+        room = self.holdings.room(key, self._limits).map(lambda kw: max(0.0, kw))
+        clock, now_s = self.holdings.clock(key), as_of.timestamp()
+        line.wish = desires.granted(whole, room, clock, now_s=now_s, proven_share=line.proven_share)
         held = self._wanted(line, link, self._place(line, link), as_of, whole=False)
         line.wish, line.rendered = whole, cache
         if held is not None and self.holdings.fits(key, held, self._limits, now_s=as_of.timestamp()):
@@ -364,37 +381,10 @@ class Conductor:
 
     # --- outcomes --------------------------------------------------------------------------------------------------
 
-    def _removed(self, step: Remove, outcome: Outcome) -> None:
-        link, key = self.links[step.key[0]], step.key
-        if outcome is Outcome.UNANSWERED:
-            return
-        held = link.has_maximum if key[1] == 0 else self.holdings.newest_accepted(key, step.slot) is not None
-        # What was accepted, has no end and is said to be unknown may well be there still.
-        is_gone = outcome is Outcome.ACCEPTED or (outcome is Outcome.ABSENT and not (held and step.slot in LASTING))
-        link.note_clear((key[1], step.slot), is_gone=is_gone, was_held=held)
-        if is_gone and key[1] != 0:
-            self.holdings.cleared(key, step.slot, before=step.sequence)
-        elif key[1] != 0:
-            self.lines[key].unclearable.add(step.slot)
-            self.holdings.clearing(key, step.slot, begun=False)
-
     def _installed(self, step: Install, outcome: Outcome, detail: str) -> None:
-        line, held = self.lines[step.key], step.held
-        had_base = self.holdings.has_base(step.key)
-        if outcome is Outcome.ACCEPTED:
-            self.holdings.accepted(step.key, held.sequence)
-        elif outcome is Outcome.REFUSED:
-            self.holdings.refused(step.key, held.sequence)
-        if held.profile.slot is Slot.BASE:
-            line.base_is_current = outcome is Outcome.ACCEPTED
-            line.base_attempt += outcome is Outcome.REFUSED
-            line.last_base_refusal = detail
-            self._stale |= line.base_is_refused or self.holdings.has_base(step.key) != had_base
-        elif outcome is Outcome.REFUSED:
-            line.refuse(detail or "refused")
-        elif outcome is Outcome.ACCEPTED and self._is_of_plan(held) and line.is_open:
-            # A part of the plan is not the plan.
-            line.change(State.SENT if line.is_squeezed else State.ACCEPTED, detail or None, Evidence.ACCEPTED)
+        line, link = self.lines[step.key], self.links[step.key[0]]
+        of_plan = self._is_of_plan(step.held)
+        self._stale |= note_installed(step, outcome, detail, line, link, self.holdings, of_plan=of_plan)
 
     def _is_of_plan(self, held: Held) -> bool:
         return self.publication is not None and held.plan_id == self.publication.plan_id

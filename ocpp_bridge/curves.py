@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
+from itertools import pairwise
 
 SILENT = -math.inf
 TOLERANCE_KW = 1e-6
@@ -51,6 +52,18 @@ class Curve:
     def scaled(self, factor: float) -> "Curve":
         """Return the curve times a factor."""
         return self if factor == 1 else self.map(lambda value: value * factor)
+
+    def delayed(self, seconds: float) -> "Curve":
+        """Return the same curve, so many seconds later."""
+        return Curve(tuple(start + seconds for start in self.starts), self.values)
+
+    def widened(self, early_s: float, late_s: float) -> "Curve":
+        """Return the most that may hold where a clock that is up to so far ahead or behind follows the curve."""
+        return _slide(self, late_s, early_s, max)
+
+    def narrowed(self, early_s: float, late_s: float) -> "Curve":
+        """Return the most that a clock up to so far ahead or behind may follow without ever exceeding the curve."""
+        return _slide(self, early_s, late_s, min)
 
 
 def constant(value: float) -> Curve:
@@ -113,6 +126,20 @@ def _merge(left: Curve, right: Curve, choose: Callable[[float, float], float]) -
             edges.append(edge)
             values.append(value)
     return Curve(tuple(edges), tuple(values))
+
+
+def _slide(curve: Curve, before_s: float, after_s: float, choose: Callable[[float, float], float]) -> Curve:
+    """Return the extreme of the curve between ``before_s`` earlier and ``after_s`` later, at every instant."""
+    if len(curve.starts) == 1 or not (before_s or after_s):
+        return curve
+    later = curve.starts[1:]
+    edges = sorted({*(start - after_s for start in later), *(start + before_s for start in later)})
+    pairs = [(-math.inf, curve.values[0])]
+    for edge, following in pairwise([*edges, edges[-1] + 1]):
+        between = (edge + following) / 2  # where rounding cannot take it across an edge
+        first, last = (bisect_right(curve.starts, between + shift) - 1 for shift in (-before_s, after_s))
+        pairs.append((edge, reduce(choose, curve.values[first : last + 1])))
+    return steps(pairs)
 
 
 class RunningTotal:

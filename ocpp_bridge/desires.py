@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from core.publication import ConnectorPlan, Publication
+from ocpp_bridge.clocks import ClockBounds
 from ocpp_bridge.config import BridgeConfig, ConnectorConfig
 from ocpp_bridge.curves import Curve, constant, from_instants, lower, steps, upper
 from ocpp_bridge.holdings import CLOCK_MARGIN_S
-from ocpp_bridge.profiles import Capabilities, Slot, Wiring
+from ocpp_bridge.profiles import Capabilities, Place, Slot, Wiring
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +87,14 @@ def wish_of(publication: Publication, entry: ConnectorPlan, config: ConnectorCon
     """Return what an entry wants its connector to hold."""
     wiring = wiring_of(entry, config)
     slot = Slot.DEFAULT if entry.transaction_id is None else Slot.TRANSACTION
+    course = planned_kw(entry, config)
+    if entry.periods[0].start_at <= publication.as_of:
+        # All begin with what they are sent and acknowledge; nobody goes by a clock to the plan's first period.
+        course = course.since(publication.as_of.timestamp(), course.at(publication.as_of.timestamp()))
     return Wish(
         slot,
         None if entry.transaction_id is None else str(entry.transaction_id),
-        planned_kw(entry, config).scaled(wiring.reserve_factor),
+        course.scaled(wiring.reserve_factor),
         publication.valid_until.timestamp(),
         publication.plan_id,
         wiring,
@@ -102,21 +107,41 @@ def trial_wish(trial: Trial, config: ConnectorConfig, transaction_id: str | None
     return Wish(slot, transaction_id, constant(trial.limit_kw), trial.until_s, None, config.wiring)
 
 
-def wanted_kw(wish: Wish | None, rest: Curve, *, proven_share: float = 1.0) -> Curve:
-    """Return what the connector would count for if the wish came true, for ever."""
+def courses_kw(
+    wish: Wish | None, rest: Curve, clock: ClockBounds, *, wait_s: float, proven_share: float = 1.0
+) -> tuple[Curve, Curve]:
+    """Return what the connector would count for if the wish came true, for ever: at once, and patiently.
+
+    Patiently means that it begins each higher period only when all others have ended theirs.
+    """
     if wish is None:
-        return rest
-    alive = wish.reserved_kw.scaled(proven_share).until(wish.end_s + CLOCK_MARGIN_S)
-    return upper(alive, rest.since(wish.end_s - CLOCK_MARGIN_S))
+        return rest, rest
+    course = wish.reserved_kw.scaled(proven_share)
+    counted = course.widened(clock.early_s, clock.late_s)
+    wanted = _then_rest(wish, counted, rest, clock)
+    if clock.late_s > wait_s or counted is course:  # of a slower one nobody waits for, all counts
+        return wanted, wanted
+    return wanted, _then_rest(wish, lower(counted, course.delayed(wait_s)), rest, clock)
 
 
-def granted(wish: Wish, share_kw: Curve, *, proven_share: float = 1.0) -> Wish:
-    """Return the wish, cut down to what the site can give."""
-    return replace(wish, reserved_kw=lower(wish.reserved_kw, share_kw.scaled(1 / proven_share)))
+def _then_rest(wish: Wish, course: Curve, rest: Curve, clock: ClockBounds) -> Curve:
+    alive = course.until(wish.end_s + max(CLOCK_MARGIN_S, clock.late_s))
+    return upper(alive, rest.since(wish.end_s - max(CLOCK_MARGIN_S, clock.early_s)))
 
 
-def emergency(share_kw: Curve, rest: Curve, *, transaction_id: str | None, wiring: Wiring, now_s: float) -> Wish | None:
-    """Return what a connector without a plan must hold where the site cannot even give it its rest."""
+def granted(wish: Wish, share_kw: Curve, clock: ClockBounds, *, now_s: float, proven_share: float = 1.0) -> Wish:
+    """Return the wish, cut down to what the site can give from now on, whatever the station's clock shows."""
+    given = share_kw.since(now_s, math.inf).narrowed(clock.early_s, clock.late_s)
+    return replace(wish, reserved_kw=lower(wish.reserved_kw, given.scaled(1 / proven_share)))
+
+
+def emergency(
+    share_kw: Curve, rest: Curve, clock: ClockBounds, *, transaction_id: str | None, wiring: Wiring, now_s: float
+) -> Wish | None:
+    """Return what a connector without a plan must hold where the site cannot even give it its rest.
+
+    It ends a margin after the site can: a clock that is ahead ends it early.
+    """
     edges = sorted({*share_kw.edges(now_s), *rest.edges(now_s)})
     below = [edge for edge in edges if share_kw.at(edge) < rest.at(edge) - 1e-6]
     if not below:
@@ -124,21 +149,26 @@ def emergency(share_kw: Curve, rest: Curve, *, transaction_id: str | None, wirin
     later = [edge for edge in edges if edge > below[-1]]
     horizon_s = math.floor(now_s / 3600) * 3600 + 2 * 3600.0
     slot = Slot.DEFAULT if transaction_id is None else Slot.TRANSACTION
-    end_s = min(later[0] if later else math.inf, horizon_s)
-    return Wish(slot, transaction_id, lower(share_kw, rest), end_s, None, wiring)
+    end_s = min(later[0] + max(CLOCK_MARGIN_S, clock.early_s) if later else math.inf, horizon_s)
+    given = share_kw.since(now_s, math.inf).narrowed(clock.early_s, clock.late_s)
+    return Wish(slot, transaction_id, lower(given, rest), end_s, None, wiring)
 
 
-def ladder(wish: Wish, capabilities: Capabilities) -> list[tuple[Slot, int]]:
-    """Return slots and stack levels to try, best first, for a station that refuses.
+def ladder(wish: Wish, connector_id: int, capabilities: Capabilities, *, by_maximum: bool = False) -> list[Place]:
+    """Return the places to try, best first, for a station that refuses.
 
-    Some stations refuse the highest level that they report, or TxProfiles altogether. A default never goes to level
-    0, where it would replace the fallback and leave nothing when it expires.
+    Some stations refuse the highest level that they report, or TxProfiles altogether, or all but a maximum
+    (``by_maximum``). A default never goes to level 0, where it would replace the fallback and leave nothing when it
+    expires.
     """
     top = capabilities.plan_level
-    defaults = [(Slot.DEFAULT, level) for level in dict.fromkeys((top, min(top, 1))) if level > 0]
-    if wish.slot is Slot.DEFAULT:
+    connector_id = 0 if by_maximum else connector_id
+    defaults = [Place(connector_id, Slot.DEFAULT, level) for level in dict.fromkeys((top, min(top, 1))) if level > 0]
+    if by_maximum or wish.slot is Slot.DEFAULT:
         return defaults
-    return [(Slot.TRANSACTION, level) for level in dict.fromkeys((top, min(top, 1), 0))] + defaults
+    levels = dict.fromkeys((top, min(top, 1), 0))
+    own = [Place(connector_id, Slot.TRANSACTION, level, wish.transaction_id) for level in levels]
+    return own + defaults
 
 
 def group_names(config: ConnectorConfig, entry: ConnectorPlan | None) -> set[str]:

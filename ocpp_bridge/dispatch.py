@@ -66,6 +66,11 @@ class Dispatcher:
         self._news = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Say whether nothing is under way, nothing is left to decide, and all that came of it is stored."""
+        return not (self._tasks or self.conductor.wants_attention or self.conductor.changes)
+
     # --- from outside ----------------------------------------------------------------------------------------------
 
     def restore(self) -> None:
@@ -222,8 +227,9 @@ class Dispatcher:
         remembered = self._memory.capabilities(connection.station_id)
         known = remembered or Capabilities()
         try:
-            if remembered is None and station.config.upstream is not None:
-                await _ask(connection, rules.clean_slate(connection.protocol.version))
+            if remembered is None and station.config.publisher is None:
+                has_back_end = station.config.upstream is not None
+                await _ask(connection, rules.clean_slate(connection.protocol.version, has_back_end=has_back_end))
             answers = await _ask(connection, connection.protocol.probe())
         except ConnectionLostError:
             return

@@ -118,6 +118,7 @@ class Handlers16:
         Raises:
             CallRefusedError: the action is none of a station's, or its payload cannot be understood.
         """
+        self._happenings.heard(station, payload)
         handler = self._handlers.get(action)
         if handler is None:
             known = action in CSMS_ACTIONS

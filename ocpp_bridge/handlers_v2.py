@@ -82,6 +82,7 @@ class Handlers2:
         Raises:
             CallRefusedError: the action is none of a station's, or its payload cannot be understood.
         """
+        self._happenings.heard(station, payload)
         if action in self._simple:
             return dict(self._simple[action])
         handler = self._handlers.get(action)

@@ -4,12 +4,14 @@ The handlers of each version translate into these calls; here they become state,
 for the conductor. Nothing is sent from here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from core.clock import Clock
 from core.time_grid import format_instant, parse_instant
+from ocpp_bridge.clocks import newest_stamp
 from ocpp_bridge.conductor import Conductor
 from ocpp_bridge.config import AccessConfig
 from ocpp_bridge.events import EventLog
@@ -27,6 +29,8 @@ IN_TRANSACTION: Final = frozenset({"Charging", "SuspendedEV", "SuspendedEVSE"})
 MEAN_OVER_S: Final = 60.0  # a register of whole Wh tells a power within 0.06 kW then
 MEAN_OVER_MOST_S: Final = 1800.0
 LATEST_ID: Final = 2**31 - 1
+AT_ONCE: Final = frozenset({"transaction_started", "transaction_ended"})
+"""Stored before the station is answered: an answered message is not told again, so a killed bridge would lose it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,13 @@ class Happenings:
             except (ValueError, OverflowError):
                 return now
 
+    def heard(self, station: Station, payload: Mapping[str, object]) -> None:
+        """A station sent a message: its time stamp, if it has one, tells of the station's clock."""
+        stamp = newest_stamp(payload)
+        if stamp is not None:
+            station.clock.note(stamp, self._clock.now())
+            self._conductor.clock_known(station.station_id, station.clock.bounds)
+
     def may_charge(self, id_tag: object) -> bool:
         """Say whether a token may charge here."""
         if self._access.policy == "open":
@@ -92,6 +103,8 @@ class Happenings:
     def boot(self, station: Station, *, vendor: str | None, model: str | None, firmware: str | None) -> None:
         """A station started."""
         station.vendor, station.model, station.firmware = vendor, model, firmware
+        station.clock.forget()
+        self._conductor.clock_known(station.station_id, station.clock.bounds)
         self._conductor.station_booted(station.station_id)
 
     def status(self, station: Station, number: int, status: str, error_code: str | None) -> None:
@@ -253,6 +266,8 @@ class Happenings:
 
     def _event(self, event_type: str, station: Station, number: int, **data: str | float | None) -> None:
         self._events.add(event_type, at=self._clock.now(), station_id=station.station_id, connector_id=number, **data)
+        if event_type in AT_ONCE:
+            self._events.flush()
 
 
 def _with_power(connector: Connector, sample: Sample, at: datetime) -> Sample:

@@ -5,9 +5,11 @@ connectors the group's limit). A connector counts at the highest limit that any 
 instant, whether it acknowledged the profile or has not answered yet, until that profile's expiry plus a margin for
 clocks; then at its fallback; and at its hardware maximum if it never accepted a fallback.
 
-Two things are stricter than that sentence. The fallback joins the count one margin before a profile expires, because a
-station's clock may also be ahead. And a profile for a transaction stands for the connector only while we can see that
-transaction running: when it ends, or when the station has been out of sight, the connector's defaults count too.
+Three things are stricter than that sentence. The fallback joins the count one margin before a profile expires, because
+a station's clock may also be ahead. For the same reason a higher period counts from as much earlier, and a lower one
+from as much later, as the station's clock may be off (``clocks``). And a profile for a transaction stands for the
+connector only while we can see that transaction running: when it ends, or when the station has been out of sight, the
+connector's defaults count too.
 """
 
 import math
@@ -15,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from ocpp_bridge.clocks import UNKNOWN, ClockBounds
 from ocpp_bridge.curves import SILENT, Curve, RunningTotal, constant, exceeds, lower, minus, upper
 from ocpp_bridge.profiles import ChargingProfile, Slot
 
@@ -36,6 +39,11 @@ class Held:
     is_clearing: bool = False
 
     @property
+    def is_by_maximum(self) -> bool:
+        """Say whether it was set as a maximum of the whole station, for want of another way."""
+        return self.profile.connector_id == 0 and self.profile.slot is not Slot.MAXIMUM
+
+    @property
     def expires_s(self) -> float:
         """When the station drops it, by its own clock."""
         valid_to = self.profile.valid_to
@@ -49,7 +57,12 @@ class _Connector:
     slots: dict[Slot, list[Held]] = field(default_factory=dict)
     sees_transaction: bool = False
     proven_share: float = 1.0
+    clock: ClockBounds = UNKNOWN
     bound: Curve | None = None
+
+    def gone_s(self, held: Held) -> float:
+        """When a profile is surely gone, however far the station's clock is behind."""
+        return held.expires_s + max(CLOCK_MARGIN_S, self.clock.late_s)
 
 
 class Holdings:
@@ -95,6 +108,10 @@ class Holdings:
     def has_base(self, key: ConnectorKey) -> bool:
         """Say whether the connector ever accepted a fallback."""
         return any(held.accepted for held in self._connectors[key].slots.get(Slot.BASE, ()))
+
+    def is_by_maximum(self, key: ConnectorKey) -> bool:
+        """Say whether the connector may hold a fallback that was set as a maximum of the whole station."""
+        return any(held.is_by_maximum for held in self._connectors[key].slots.get(Slot.BASE, ()))
 
     def total(self, scope: str | None = None) -> Curve:
         """Return what all connectors of a group (None: of the site) may draw together."""
@@ -187,6 +204,15 @@ class Holdings:
         self._connectors[key].proven_share = share
         self._refresh(key)
 
+    def clock(self, key: ConnectorKey) -> ClockBounds:
+        """Return how far the station's clock may be off."""
+        return self._connectors[key].clock
+
+    def set_clock(self, key: ConnectorKey, bounds: ClockBounds) -> None:
+        """It was found out how far the station's clock may be off."""
+        self._connectors[key].clock = bounds
+        self._refresh(key)
+
     def doubt(self, key: ConnectorKey) -> None:
         """The station booted: it may hold what it held, but nothing may be taken for delivered."""
         for held in self._connectors[key].slots.values():
@@ -203,14 +229,10 @@ class Holdings:
             return []
         gone: list[int] = []
         for key, connector in self._connectors.items():
-            dead = [
-                one.sequence
-                for held in connector.slots.values()
-                for one in held
-                if one.expires_s + CLOCK_MARGIN_S <= now_s
-            ]
+            everything = (one for held in connector.slots.values() for one in held)
+            dead = {one.sequence for one in everything if connector.gone_s(one) <= now_s}
             if dead:
-                self._drop(key, lambda one: one.expires_s + CLOCK_MARGIN_S <= now_s)
+                self._drop(key, _any_of(dead))
                 gone += dead
         self._earliest_s = min((held.expires_s for _, held in self.everything()), default=math.inf)
         return gone
@@ -278,6 +300,10 @@ def _same_limits(left: Held, right: Held) -> bool:
     return left.reserved_kw == right.reserved_kw and left.expires_s == right.expires_s
 
 
+def _any_of(sequences: set[int]) -> _Test:
+    return lambda one: one.sequence in sequences
+
+
 def _rest(connector: _Connector) -> Curve:
     bases = connector.slots.get(Slot.BASE, ())
     if not any(held.accepted for held in bases):
@@ -292,15 +318,17 @@ def _surely(connector: _Connector) -> Curve:
 
 def _bound(connector: _Connector) -> Curve:
     """Return the highest of all that may apply: profiles until they are surely gone, the rest where none surely is."""
-    rest_from_s = -math.inf
+    rest_from_s, clock = -math.inf, connector.clock
     alive: list[Curve] = []
     for slot in (Slot.TRANSACTION, Slot.DEFAULT):
         slot_held = connector.slots.get(slot, ())
         share = connector.proven_share if slot is Slot.TRANSACTION else 1.0
-        alive += [one.reserved_kw.scaled(share).until(one.expires_s + CLOCK_MARGIN_S, SILENT) for one in slot_held]
+        for one in slot_held:
+            course = one.reserved_kw.scaled(share).widened(clock.early_s, clock.late_s)
+            alive.append(course.until(connector.gone_s(one), SILENT))
         applies = slot is Slot.DEFAULT or connector.sees_transaction
         if applies and any(one.accepted and not one.is_clearing for one in slot_held):
             # One of them is surely there, but we may not know which: the first expiry is what can be relied on.
-            rest_from_s = max(rest_from_s, min(one.expires_s for one in slot_held) - CLOCK_MARGIN_S)
+            rest_from_s = max(rest_from_s, min(one.expires_s for one in slot_held) - max(CLOCK_MARGIN_S, clock.early_s))
     rest = _rest(connector)
     return upper(*alive, rest if rest_from_s == -math.inf else rest.since(rest_from_s, SILENT))

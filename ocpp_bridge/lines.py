@@ -1,7 +1,7 @@
 """What the conductor remembers of one connector and one station, and how a wish becomes a profile to send. No I/O."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -55,9 +55,10 @@ class Link:
     down_s: float | None = None
 
     def begin_revoking(self, connector_ids: Iterable[int]) -> None:
-        """Everything of ours is to be cleared, whether we remember it or not; the maximum last."""
+        """Everything of ours is to be cleared, whether we remember it or not; what has no end comes last."""
         self.is_revoked, self.stuck = True, []
-        self.revoking = [(number, slot) for number in connector_ids for slot in Slot if slot is not Slot.MAXIMUM]
+        slots = (Slot.TRANSACTION, Slot.DEFAULT, Slot.BASE)
+        self.revoking = [(number, slot) for number in connector_ids for slot in slots]
         self.revoking.append((0, Slot.MAXIMUM))
 
     def readmit(self) -> None:
@@ -84,6 +85,7 @@ class Line:
     key: ConnectorKey
     config: ConnectorConfig
     changes: list[Change]
+    is_alone: bool = False
     entry: ConnectorPlan | None = None
     state: State = State.PENDING
     wish: Wish | None = None
@@ -101,6 +103,7 @@ class Line:
     evidence: Evidence = Evidence.NONE
     last_contradiction: str | None = None
     is_squeezed: bool = False
+    is_full: bool = False
     trial: Trial | None = None
     unclearable: set[Slot] = field(default_factory=set)
     rendered: tuple[object, Curve] | None = None
@@ -112,8 +115,8 @@ class Line:
 
     @property
     def base_is_refused(self) -> bool:
-        """Say whether the station refused the fallback in every unit."""
-        return self.base_attempt >= 2
+        """Say whether the station refused the fallback in every unit, and as its maximum."""
+        return self.base_attempt >= (4 if self.is_alone else 2)
 
     def change(self, state: State, detail: str | None, evidence: Evidence | None = None) -> None:
         """Give the entry a new state, and have it told."""
@@ -147,24 +150,39 @@ class Line:
         self.last_refusal = ""
         self.unclearable.clear()
 
-    def base_unit(self, capabilities: Capabilities) -> Unit | None:
-        """Return the unit to try the fallback in: the preferred one, then the other; None when both were refused."""
+    def base_rung(self, capabilities: Capabilities) -> tuple[Unit, int] | None:
+        """Return the unit and connector to try the fallback with; None when all were refused.
+
+        The preferred unit comes before the other. A station's only connector can also be limited by the station's
+        maximum (connector 0): some stations take nothing else.
+        """
+        if self.base_is_refused:
+            return None
         preferred = profiles.choose_unit(capabilities, self.config.wiring)
         other: Unit = "W" if preferred == "A" else "A"
-        return (preferred, other)[self.base_attempt] if self.base_attempt < 2 else None
+        return (preferred, other)[self.base_attempt % 2], self.key[1] if self.base_attempt < 2 else 0
 
 
-def render_base(line: Line, unit: Unit, *, as_of: datetime) -> Held:
+def render_base(line: Line, unit: Unit, connector_id: int, *, as_of: datetime) -> Held:
     """Return the fallback as it would be held (not yet numbered): for ever, or in its daily window."""
     wiring, fallback_kw = line.config.wiring, line.config.fallback_kw
     profile: ChargingProfile
     if line.window is None:
-        profile = profiles.base_profile(line.key[1], fallback_kw, unit=unit, wiring=wiring, as_of=as_of)
+        profile = profiles.base_profile(connector_id, fallback_kw, unit=unit, wiring=wiring, as_of=as_of)
     else:
         profile = profiles.rotating_base_profile(
-            line.key[1], fallback_kw, line.window, unit=unit, wiring=wiring, as_of=as_of
+            connector_id, fallback_kw, line.window, unit=unit, wiring=wiring, as_of=as_of
         )
     line.base_renew_s = math.inf if line.window is None else as_of.timestamp() + RENEW_DAYS * DAY_S
+    return Held(0, profile, profile.reserved_kw(wiring))
+
+
+def render_maximum(lines: Sequence[Line], capabilities: Capabilities, limit_kw: float, *, as_of: datetime) -> Held:
+    """Return the maximum of a whole station: what its connectors can do together, within the site's limit."""
+    together_kw = min(sum(line.config.max_kw for line in lines), limit_kw)
+    wiring = lines[0].config.wiring
+    unit = profiles.choose_unit(capabilities, wiring)
+    profile = profiles.maximum_profile(together_kw, unit=unit, wiring=wiring, as_of=as_of)
     return Held(0, profile, profile.reserved_kw(wiring))
 
 

@@ -20,7 +20,6 @@ from ocpp_bridge.dispatch import Dispatcher
 from ocpp_bridge.lines import render
 from ocpp_bridge.memory import Memory
 from ocpp_bridge.outbox import Delivery, Evidence, Outbox, State, Verdict
-from ocpp_bridge.profiles import Place
 from ocpp_bridge.protocol import OcppProtocol
 from ocpp_bridge.recording import Recording
 from ocpp_bridge.stations import Depot
@@ -134,8 +133,9 @@ class Office:
             key = (entry.station_id, entry.connector_id)
             line, link = self._conductor.lines[key], self._conductor.links[entry.station_id]
             wish = desires.wish_of(publication, entry, line.config)
-            slot, level = desires.ladder(wish, link.capabilities)[0]
-            held = render(line, wish, Place(key[1], slot, level, wish.transaction_id), link.capabilities, as_of=now)
+            by_maximum = self._conductor.holdings.is_by_maximum(key)
+            rungs = desires.ladder(wish, key[1], link.capabilities, by_maximum=by_maximum)
+            held = render(line, wish, rungs[0], link.capabilities, as_of=now) if rungs else None
             request = None if held is None else self._protocol(entry.station_id).install(held.profile)
             detail = f"dry run: would send {json.dumps(request)}"
             deliveries.append(Delivery(*key, State.PENDING, Evidence.NONE, now, detail))

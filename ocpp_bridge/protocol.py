@@ -44,14 +44,11 @@ class OcppProtocol(Protocol):
         """Read a composite schedule; None if the answer holds none."""
 
 
-def slot_purpose(slot: Slot, *, station_maximum: str) -> str:
-    """Return the OCPP purpose of a slot."""
-    return {
-        Slot.MAXIMUM: station_maximum,
-        Slot.BASE: "TxDefaultProfile",
-        Slot.DEFAULT: "TxDefaultProfile",
-        Slot.TRANSACTION: "TxProfile",
-    }[slot]
+def purpose_of(profile: ChargingProfile, *, station_maximum: str) -> str:
+    """Return the OCPP purpose of a profile: whatever goes to the whole station is its maximum."""
+    if profile.connector_id == 0:
+        return station_maximum
+    return "TxProfile" if profile.slot is Slot.TRANSACTION else "TxDefaultProfile"
 
 
 def read_periods(raw: object) -> tuple[tuple[float, float], ...]:

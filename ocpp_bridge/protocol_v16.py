@@ -4,7 +4,7 @@ from typing import Final
 
 from core.time_grid import format_instant
 from ocpp_bridge.profiles import Capabilities, ChargingProfile, Slot, Unit
-from ocpp_bridge.protocol import Composite, Request, read_periods, slot_purpose, whole
+from ocpp_bridge.protocol import Composite, Request, purpose_of, read_periods, whole
 from ocpp_bridge.wire import Answer, Payload
 
 KEYS: Final = (
@@ -61,7 +61,7 @@ class Ocpp16:
         body: Payload = {
             "chargingProfileId": profile.profile_id,
             "stackLevel": profile.stack_level,
-            "chargingProfilePurpose": slot_purpose(profile.slot, station_maximum="ChargePointMaxProfile"),
+            "chargingProfilePurpose": purpose_of(profile, station_maximum="ChargePointMaxProfile"),
             "chargingProfileKind": "Absolute",
             "chargingSchedule": schedule,
         }

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from core.time_grid import format_instant
 from ocpp_bridge.profiles import Capabilities, ChargingProfile, Slot, Unit
-from ocpp_bridge.protocol import Composite, Request, read_periods, slot_purpose, whole
+from ocpp_bridge.protocol import Composite, Request, purpose_of, read_periods, whole
 from ocpp_bridge.wire import Answer, Payload
 
 COMPONENT: Final = "SmartChargingCtrlr"
@@ -58,7 +58,7 @@ class Ocpp2:
         body: Payload = {
             "id": profile.profile_id,
             "stackLevel": profile.stack_level,
-            "chargingProfilePurpose": slot_purpose(profile.slot, station_maximum="ChargingStationMaxProfile"),
+            "chargingProfilePurpose": purpose_of(profile, station_maximum="ChargingStationMaxProfile"),
             "chargingProfileKind": "Absolute",
             "chargingSchedule": [schedule],
         }

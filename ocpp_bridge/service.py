@@ -198,6 +198,11 @@ class Bridge:
         """The ports for stations that are open, in the order of the configuration."""
         return self._stations.ports
 
+    @property
+    def is_quiet(self) -> bool:
+        """Say whether no delivery is under way."""
+        return self._dispatcher.is_quiet
+
     async def run(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
         """Serve until ``stop`` is set; set ``ready`` once everything listens.
 

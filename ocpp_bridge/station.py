@@ -84,8 +84,8 @@ class StationConnection:
         try:
             async for text in self._websocket:
                 await self._receive(text, on_call)
-                if (wait_s := bucket.take()) > 0:
-                    await asyncio.sleep(wait_s)  # not reading is what slows a flood down: TCP holds it back
+                # Not reading is what slows a flood down: TCP holds it back. And after every frame it is others' turn.
+                await asyncio.sleep(bucket.take())
         except ConnectionClosed:
             pass
         finally:

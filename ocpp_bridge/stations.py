@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ocpp_bridge.clocks import ClockWatch
 from ocpp_bridge.config import BridgeConfig, ConnectorConfig, StationConfig
 from ocpp_bridge.holdings import ConnectorKey
 from ocpp_bridge.profiles import Capabilities
@@ -66,6 +67,7 @@ class Station:
     model: str | None = None
     firmware: str | None = None
     cut_until_s: float = 0.0
+    clock: ClockWatch = field(default_factory=ClockWatch)
 
     @property
     def station_id(self) -> str:

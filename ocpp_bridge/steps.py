@@ -27,16 +27,20 @@ class Install:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Clear our profile from a slot; ``sequence`` orders it among what was sent."""
+    """Clear our profile from a slot; ``sequence`` orders it among what was sent.
+
+    ``by_maximum``: it was set as a station maximum, for want of another way.
+    """
 
     key: ConnectorKey
     slot: Slot
     sequence: int = 0
+    by_maximum: bool = False
 
     @property
     def profile_id(self) -> int:
         """The profile to clear."""
-        return profiles.profile_id(self.key[1], self.slot)
+        return profiles.profile_id(0 if self.by_maximum else self.key[1], self.slot)
 
 
 Step = Install | Remove

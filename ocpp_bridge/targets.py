@@ -2,7 +2,8 @@
 
 A plan normally fits as it is. It does not when a limit was lowered after it was made, when a station that may hold
 something else is out of reach, or where a plan's end meets the fallbacks. Then power above the fallbacks is shared
-down in proportion, to each connector's minimum; only if that is not enough do the least deserving lose theirs, and
+down in proportion, to each connector's minimum (around a period's beginning, where clocks differ, those that go up
+wait for those that go down); only if that is not enough do the least deserving lose theirs, and
 only after that are fallbacks themselves taken, one connector after the other.
 """
 
@@ -15,9 +16,13 @@ from ocpp_bridge.holdings import ConnectorKey
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a reachable connector would draw if it were given its plan: reserved kW over time, for ever."""
+    """What a reachable connector would draw if it were given its plan: reserved kW over time, for ever.
+
+    ``patient_kw`` is the same if it began each higher period only when others have surely ended theirs.
+    """
 
     wanted_kw: Curve
+    patient_kw: Curve
     fallback_kw: Curve
     least_kw: float
     scopes: tuple[str | None, ...]
@@ -54,15 +59,23 @@ def _fit_scope(
     if all(left.at(edge) >= -TOLERANCE_KW for edge in left.edges(now_s)):
         return
     # Where one connector takes over from another what is left does not change, so each one's own edges count.
-    parts = [left, *(curves[key] for key in members), *(demands[key].fallback_kw for key in members)]
+    rests = (curve for key in members for curve in (demands[key].fallback_kw, demands[key].patient_kw))
+    parts = [left, *(curves[key] for key in members), *rests]
     edges = sorted({edge for curve in parts for edge in curve.edges(now_s)})
     columns = [[curves[key].at(edge) for key in members] for edge in edges]
     for k, edge in enumerate(edges):
         if left.at(edge) < -TOLERANCE_KW:
-            wants = [Want(*pair, edge) for pair in zip(columns[k], (demands[key] for key in members), strict=True)]
-            columns[k] = shrink(wants, available.at(edge))
+            columns[k] = _fit_instant(columns[k], [demands[key] for key in members], available.at(edge), edge)
     for row, key in enumerate(members):
         curves[key] = steps([(edge, column[row]) for edge, column in zip(edges, columns, strict=True)])
+
+
+def _fit_instant(values: Sequence[float], demands: Sequence[Demand], available: float, at_s: float) -> list[float]:
+    """Return values whose sum is at most what is available; where patience is enough, nobody loses more."""
+    patient = [min(value, demand.patient_kw.at(at_s)) for value, demand in zip(values, demands, strict=True)]
+    if sum(patient) <= available:
+        return patient
+    return shrink([Want(value, demand, at_s) for value, demand in zip(patient, demands, strict=True)], available)
 
 
 @dataclass(frozen=True, slots=True)

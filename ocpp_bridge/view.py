@@ -8,6 +8,7 @@ from typing import Any
 from core.time_grid import format_instant
 from ocpp_bridge import metrics as prometheus
 from ocpp_bridge.audit import Audit
+from ocpp_bridge.clocks import WORTH_TELLING_S
 from ocpp_bridge.config import BridgeConfig
 from ocpp_bridge.curves import TOLERANCE_KW
 from ocpp_bridge.dispatch import Dispatcher
@@ -81,6 +82,7 @@ class View:
             "vendor": station.vendor,
             "model": station.model,
             "firmware": station.firmware,
+            "clock_ahead_s": None if station.clock.ahead_s is None else round(station.clock.ahead_s, 1),
             "units": sorted(capabilities.units),
             "max_periods": capabilities.max_periods,
             "publisher": station.config.publisher,
@@ -140,6 +142,7 @@ class View:
         for name in sorted(self.depot.stations):
             if not self.depot.stations[name].connected:
                 yield f"{name} is not connected"
+        yield from self._wrong_clocks()
         for key, line in sorted(self.dispatcher.conductor.lines.items()):
             where = f"{key[0]} connector {key[1]}"
             if line.base_is_refused:
@@ -151,6 +154,12 @@ class View:
                 yield f"{name} connector {number} does not clear its {slot} profile, which it accepted: clear it there"
         yield from self.back_ends.reasons()
         yield from self._excesses()
+
+    def _wrong_clocks(self) -> Iterator[str]:
+        for name, station in sorted(self.depot.stations.items()):
+            ahead_s = station.clock.ahead_s
+            if ahead_s is not None and abs(ahead_s) > WORTH_TELLING_S:
+                yield f"{name}: its clock is {abs(ahead_s):.0f} s {'ahead' if ahead_s > 0 else 'behind'}"
 
     def _excesses(self) -> Iterator[str]:
         conductor, now = self.dispatcher.conductor, self.recording.clock.now()

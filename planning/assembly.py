@@ -22,6 +22,9 @@ from planning.vehicles import DEFAULT_EFFICIENCY, Row, fleet_of
 
 INPUTS_SCHEMA = "depotwise.plan_inputs/1"
 UNDISPATCHABLE_PRIORITY = 0.01
+GUEST_STAYS = timedelta(hours=2)
+"""How long a guest is expected to go on charging; the limit keeps room for it as long as the plan lasts."""
+
 
 Taken = dict[ConnectorKey, datetime | None]
 Hold = tuple[ConnectorKey, int, int]
@@ -228,9 +231,10 @@ def _arrival_slot(site: SiteState, request: VehicleRequest, departure: int, max_
 
 def _problem(site: SiteState, planned: Sequence[_Planned]) -> Problem:
     reserve = idle_reserve_kw(site, _expected_holds(site, planned))
-    # Other load and PV of the plan are what is expected; the limit leaves room for what could come instead.
-    limit = np.minimum(site.grid_limit_kw, site.base_load_kw - site.pv_kw + site.ev_limit_kw - reserve.sum(axis=0))
     guests = _guests(site, planned)
+    base_kw = site.base_load_kw + _guests_load_kw(site, guests)
+    # Other load and PV of the plan are what is expected; the limit leaves room for what could come instead.
+    limit = np.minimum(site.grid_limit_kw, base_kw - site.pv_kw + site.ev_limit_kw - reserve.sum(axis=0))
     items = tuple(
         Connector(place, item.station_id, item.connector_id, item.current_type == "dc", item.max_kw, item.group_id)
         for place, item in enumerate(site.connectors)
@@ -245,7 +249,7 @@ def _problem(site: SiteState, planned: Sequence[_Planned]) -> Problem:
         start_at=site.start_at,
         slot_minutes=site.slot_minutes,
         grid_limit_kw=np.maximum(limit, 0.0),
-        base_load_kw=site.base_load_kw,
+        base_load_kw=base_kw,
         pv_kw=site.pv_kw,
         price_per_kwh=site.price_per_kwh,
         feed_in_per_kwh=site.feed_in_per_kwh,
@@ -263,6 +267,13 @@ def _guests(site: SiteState, planned: Sequence[_Planned]) -> set[ConnectorKey]:
     """Return the connectors on which a transaction runs that belongs to no planned vehicle."""
     known = {one.request.plugged_at for one in planned}
     return {item.key for item in site.connectors if item.transaction_id is not None and item.key not in known}
+
+
+def _guests_load_kw(site: SiteState, guests: set[ConnectorKey]) -> FloatArray:
+    """Return what guests are expected to draw, [T]: like anybody's it drives a peak up, while they stay."""
+    drawn_kw = sum(item.guest_kw for item in site.connectors if item.key in guests)
+    load: FloatArray = np.where(np.arange(site.slots) < GUEST_STAYS / _slot(site), drawn_kw, 0.0)
+    return load
 
 
 def _expected_holds(site: SiteState, planned: Sequence[_Planned]) -> list[Hold]:

@@ -144,12 +144,21 @@ class VehicleSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Expected:
+    """When a vehicle that is out comes and with which SoC, as likely earlier as later, and more as less."""
+
+    arrival_at: datetime
+    soc_pct: float
+
+
+@dataclass(frozen=True, slots=True)
 class VehicleRequest:
     """What one vehicle needs: where it is or when it comes, its SoC, when it leaves and with how much.
 
     ``plugged_at`` is the connector it is plugged into now; without it, ``arrival`` says when it comes. ``soc`` is the
     estimate for now (plugged in) or a low quantile at arrival (out). ``bay`` is the only connector it may use.
     ``unplugged_before`` is how long before it leaves a vehicle may be unplugged; it is planned to be ready by then.
+    ``expected`` is what ``arrival`` and ``soc`` of a vehicle that is out are the careful side of, where it is known.
     Where ``outlook`` (hours from the start of the plan) is given for a vehicle that is out, it decides on arrival and
     SoC, at the site's ``confidence``.
     """
@@ -168,3 +177,4 @@ class VehicleRequest:
     notes: tuple[str, ...] = ()
     unplugged_before: timedelta = timedelta(0)
     outlook: Outlook | None = None
+    expected: Expected | None = None

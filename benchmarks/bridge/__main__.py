@@ -8,16 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.bridge import chaos, fuzz, load, personalities
-
-
-async def _chaos(first: int, runs: int, stations: int) -> None:
-    for seed in range(first, first + runs):
-        one = chaos.Chaos(seed, stations=stations)
-        with tempfile.TemporaryDirectory() as folder:
-            async with asyncio.timeout(chaos.longest(one).total_seconds()):
-                report = await chaos.run(one, Path(folder))
-        print(f"seed {seed}: {report.text()}", flush=True)
+from benchmarks.bridge import fuzz, load, personalities, seeds
 
 
 async def _load(size: load.Load) -> None:
@@ -39,6 +30,7 @@ def _parse() -> argparse.Namespace:
     storm.add_argument("--first-seed", type=int, default=0)
     storm.add_argument("--runs", type=int, default=1)
     storm.add_argument("--stations", type=int, default=50)
+    storm.add_argument("--jobs", type=int, default=1, help="seeds side by side, each in a process")
     many = commands.add_parser("load", help="many stations in other processes: connect, meter, publish, swap")
     many.add_argument("--stations", type=int, default=2000)
     many.add_argument("--meter-s", type=float, default=300.0)
@@ -53,8 +45,9 @@ def main() -> int:
     arguments = _parse()
     os.environ.setdefault("DEPOTWISE_HASH_KEY", secrets.token_hex(16))
     if arguments.command == "chaos":
-        asyncio.run(_chaos(arguments.first_seed, arguments.runs, arguments.stations))
-    elif arguments.command == "load":
+        first, runs = arguments.first_seed, arguments.runs
+        return min(1, seeds.run(first, runs, stations=arguments.stations, jobs=arguments.jobs))
+    if arguments.command == "load":
         asyncio.run(_load(load.Load(stations=arguments.stations, meter_s=arguments.meter_s)))
     elif arguments.command == "fuzz":
         asyncio.run(_fuzz(fuzz.Fuzz(arguments.seed, arguments.frames)))

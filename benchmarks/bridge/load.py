@@ -142,8 +142,6 @@ async def run(load: Load, folder: Path) -> Result:
         result.limit_s = await _lower(found, bridge, load.stations * LOWERED_PER_STATION_KW)
         calls = [answer["calls"] for answer in await _tell_all(found, "calls")]
         result.read_back_calls = sum(one.get("GetCompositeSchedule", 0) for one in calls)
-        assert await bridge.stop() == 0
-        assert "Traceback" not in bridge.errors(), bridge.errors()[-3000:]
     return result
 
 

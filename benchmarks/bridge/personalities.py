@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.bridge.documents import FALLBACK_KW, HARDWARE_KW
 from benchmarks.bridge.scene import Scene, scene
 from simulator.personalities.catalogue import PERSONALITIES
-from simulator.personalities.traits import DEFAULT, TRANSACTION, Personality
+from simulator.personalities.traits import DEFAULT, MAXIMUM, TRANSACTION, Personality
 
 STEPS = ("connect", "plan", "re-plan", "drop", "reboot", "expire", "revoke")
 BEGIN, END = "<!-- personalities -->", "<!-- /personalities -->"
@@ -58,7 +58,7 @@ class Trial:
     @property
     def takes_base(self) -> bool:
         """A fallback can be set."""
-        return DEFAULT in self.personality.purposes and not self.is_deaf
+        return bool({DEFAULT, MAXIMUM} & self.personality.purposes) and not self.is_deaf
 
     @property
     def takes_plan(self) -> bool:

@@ -116,11 +116,17 @@ class BridgeProcess:
 
 @asynccontextmanager
 async def bridge_process(config: Json, folder: Path) -> AsyncIterator[BridgeProcess]:
-    """Start a bridge; whatever happens, it is gone afterwards."""
+    """Start a bridge; whatever happens, it is gone afterwards.
+
+    Raises:
+        AssertionError: it ended badly when it was asked to, or something went wrong in one of its lives.
+    """
     bridge = BridgeProcess(config, folder)
     try:
         await bridge.start()
         yield bridge
+        assert await bridge.stop() == 0
+        assert "Traceback" not in bridge.errors(), bridge.errors()[-3000:]
     finally:
         await bridge.client.aclose()
         if bridge.is_running:

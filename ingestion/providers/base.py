@@ -43,13 +43,14 @@ class Page:
 
     Some sources cannot be asked for "up to ``as_of``" and answer with what has happened since. Records whose own time
     lies in ``later`` (after the first, up to the second) are not of this run: the parser leaves them out, and the
-    cursor stays before this page, so that a later run finds them.
+    cursor is such that a later run finds them. Records up to ``after`` were read by an earlier run.
     """
 
     body: bytes
     name: str
     cursor: JsonObject
     later: tuple[datetime, datetime] | None = None
+    after: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from core.files import sha256_hex
-from core.time_grid import format_instant
+from core.time_grid import format_instant, parse_instant
 from ingestion.http import SourceClient
 from ingestion.providers.base import JsonObject, Page
 from ingestion.registry.models import Source
@@ -25,15 +25,17 @@ def fetch_documents(
     as_of: datetime,
     last_at: Callable[[str, bytes], datetime | None] = lambda _name, _body: None,
 ) -> Iterator[Page]:
-    """Yield the documents that are new or changed; the cursor holds hash and fetch of each that has landed.
+    """Yield the documents that are new, changed or not yet read to their end.
+
+    The cursor holds hash and fetch of each that has landed, and of one that holds more the instant it is read up to.
 
     Args:
         client: Of the source, if it is an address.
         source: The source.
-        cursor: By name of document: ``sha256`` and ``fetched_at``.
+        cursor: By name of document: ``sha256``, ``fetched_at`` and, where measurements were left out, ``read_until``.
         as_of: The run's instant.
-        last_at: Tells the last instant that a document's measurements speak of. A document that holds measurements
-            later than the run is read again by a later run; what is announced in advance needs no such care.
+        last_at: Tells the last instant that a document's measurements speak of. Measurements later than the run are
+            left to a later run; what is announced in advance needs no such care.
 
     Raises:
         ingestion.http.ProviderError: the address does not answer.
@@ -42,14 +44,16 @@ def fetch_documents(
     seen = dict(cursor or {})
     for name, body in _documents(client, source):
         digest = sha256_hex(body)
-        if seen.get(name, {}).get("sha256") == digest:
+        known = seen.get(name, {})
+        is_known = known.get("sha256") == digest
+        if is_known and "read_until" not in known:
             continue
         until = last_at(name, body)
-        if until is not None and until > as_of:
-            yield Page(body, name, dict(seen), later=(as_of, until))
-        else:
-            seen[name] = {"sha256": digest, "fetched_at": format_instant(as_of)}
-            yield Page(body, name, dict(seen))
+        later = (as_of, until) if until is not None and until > as_of else None
+        seen[name] = {"sha256": digest, "fetched_at": format_instant(as_of)}
+        if later:
+            seen[name]["read_until"] = format_instant(as_of)
+        yield Page(body, name, dict(seen), later=later, after=parse_instant(known["read_until"]) if is_known else None)
 
 
 def fetched_at(page: Page) -> str | None:

@@ -60,9 +60,17 @@ def parse(page: Page, *, source: Source, registry: Registry, carry: JsonObject) 
         records = load_records(page.body, name=page.name, site_id=source.site_id)
     except UnreadableError as error:
         raise PayloadError(str(error), body=page.body) from error
+    return read_site_load(_of_this_run(records, page), latency=timedelta(minutes=source.latency_min)).parsed()
+
+
+def _of_this_run(records: pl.DataFrame, page: Page) -> pl.DataFrame:
+    """Leave out what is later than the run, and what an earlier one has read; one without time is read once."""
+    kept = records.drop(RECORD)
     if page.later is not None:
-        records = numbered(records.drop(RECORD).filter((_end() <= page.later[0]).fill_null(value=True)))
-    return read_site_load(records, latency=timedelta(minutes=source.latency_min)).parsed()
+        kept = kept.filter((_end() <= page.later[0]).fill_null(value=True))
+    if page.after is not None:
+        kept = kept.filter((_end() > page.after).fill_null(value=False))
+    return numbered(kept)
 
 
 def load_records(body: bytes, *, name: str, site_id: str | None) -> pl.DataFrame:

@@ -177,13 +177,14 @@ def _variable(item: dict[str, Any]) -> str:
     return str(_part(item, "variable").get("name", ""))
 
 
-def clean_slate(version: str) -> list[Request]:
-    """Return what clears the limits that a back end left on a station before we came: they could hide ours.
+def clean_slate(version: str, *, has_back_end: bool) -> list[Request]:
+    """Return what clears the limits that others left on a station before we came: they could hide or block ours.
 
-    Station maximums stay: they can only lower what vehicles draw.
+    Station maximums of a back end that is still there stay: they can only lower what vehicles draw.
     """
     requests: list[Request] = []
-    for purpose in ("TxProfile", "TxDefaultProfile"):
+    maximum = "ChargePointMaxProfile" if version == "1.6" else "ChargingStationMaxProfile"
+    for purpose in ("TxProfile", "TxDefaultProfile", *(() if has_back_end else (maximum,))):
         criteria: Payload = {"chargingProfilePurpose": purpose}
         requests.append(
             ("ClearChargingProfile", criteria if version == "1.6" else {"chargingProfileCriteria": criteria})

@@ -22,6 +22,7 @@ from orchestration.demo.clock_drive import DrivenClock
 from orchestration.demo.night import NightLog, live_through
 from orchestration.demo.scenario import Scenario
 from orchestration.demo.services import Service, run_program
+from orchestration.instance import spare_syncs
 from orchestration.jobs import RunRecord, run_job
 from orchestration.steps.night import night_result
 from orchestration.steps.report import write_operations_page
@@ -70,6 +71,7 @@ def run_demo(settings: Settings, options: DemoOptions, *, console: Console | Non
     begin = time.monotonic()
     home = _empty_home(settings)
     _set_secrets(home)
+    spare_syncs()
     with _progress(console) as say:
         say(f"Making {options.vehicles} vehicles and {options.days} days of history")
         scenario = _prepare(home, options)

@@ -10,13 +10,15 @@ from datetime import datetime, timedelta
 from core.time_grid import SLOT
 from orchestration.bridge_client import BridgeClient
 from orchestration.demo.clock_drive import DrivenClock
-from orchestration.steps.ingest import ingest_everything
+from orchestration.steps.ingest import ingest_events
 from orchestration.steps.plan import PlanOutcome, plan_and_publish
 from orchestration.steps.workplace import Workplace
 
 LOGGER = logging.getLogger(__name__)
 REASONS_TO_PLAN = frozenset({"plugged", "unplugged", "transaction_started", "transaction_ended"})
 LONGEST_WITHOUT_PLAN = timedelta(hours=1)
+PATIENCE_S = 4.0
+"""Time is held while a plan is published: a charger that first waits for another's reduction to begin cannot answer."""
 
 
 @dataclass
@@ -64,7 +66,7 @@ def live_through(
         clock.run(min(SLOT, until - clock.now))
         due = dict.fromkeys(_overdue(planned_at, clock.now), "intraday") | watch.sites_to_plan()
         if due:
-            rows = ingest_everything(workplace, as_of=clock.now).rows
+            rows = ingest_events(workplace, as_of=clock.now).rows
             log.rows.update({key: getattr(rows, key) for key in ("read", "landed", "duplicates", "quarantined")})
         for site_id, outcome in _plan_all(workplace, due, clock.now):
             planned_at[site_id] = clock.now
@@ -79,7 +81,9 @@ def _plan_all(workplace: Workplace, due: Mapping[str, str], as_of: datetime) -> 
 
     def plan(site: tuple[str, str]) -> tuple[str, PlanOutcome]:
         site_id, trigger = site
-        return site_id, plan_and_publish(workplace, site_id=site_id, as_of=as_of, trigger=trigger)
+        return site_id, plan_and_publish(
+            workplace, site_id=site_id, as_of=as_of, trigger=trigger, patience_s=PATIENCE_S
+        )
 
     with ThreadPoolExecutor() as pool:
         return list(pool.map(plan, sorted(due.items())))

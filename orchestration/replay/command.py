@@ -19,6 +19,7 @@ from planning.replay.loop import Contender, replay
 from planning.replay.observation import Forecaster
 from planning.replay.policies import policy_of
 from planning.replay.scoring import FORESIGHT, Score, above_foresight_pct, infeasible_of, score, total
+from planning.replay.world import World
 
 SCHEMA = "depotwise.replay/1"
 POLICIES = (
@@ -39,6 +40,7 @@ POLICIES = (
 """
 BEGIN = time(12)
 TRAIN_EVERY = timedelta(days=7)
+SEER_PLANS_EVERY = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class NightScore:
 
 
 Progress = Callable[[str], None]
+Forecasters = Callable[[str], Forecaster]
 
 
 def run_replay(
@@ -114,7 +117,8 @@ def played_nights(
         progress(f"{site_id}, night of {day}")
         night = night_of(place, site_id, day, options, known)
         not_plugged += night.not_plugged
-        played += [NightScore(site_id, day, fault, one) for fault, one in night_scores(place, night, options)]
+        forecasters = forecasters_of(place, night, options)
+        played += [NightScore(site_id, day, fault, one) for fault, one in night_scores(night, options, forecasters)]
     return played, not_plugged
 
 
@@ -129,28 +133,24 @@ def nights_of(place: ReplayPlace, options: ReplayOptions) -> Iterator[tuple[str,
 def night_of(place: ReplayPlace, site_id: str, day: date, options: ReplayOptions, truth: Truth | None) -> Night:
     """Return the night that begins on a local date at noon and lasts to the next noon."""
     zone = place.registry.site(site_id).timezone
-    return recorded_night(
+    night = recorded_night(
         place,
         site_id=site_id,
         start_at=ceil_to_slot(local_instant(day, BEGIN, zone)),
         end_at=ceil_to_slot(local_instant(day + timedelta(days=1), BEGIN, zone)),
         truth=truth,
-        peak_so_far=options.peak_so_far,
-        limit_factor=options.limit_factor,
     )
+    return night.under(peak_so_far=options.peak_so_far, limit_factor=options.limit_factor)
 
 
-def night_scores(place: ReplayPlace, night: Night, options: ReplayOptions) -> Iterator[tuple[str, Score]]:
+def night_scores(night: Night, options: ReplayOptions, forecasters: Forecasters) -> Iterator[tuple[str, Score]]:
     """Yield fault and score of every contender on a night; a night on which nobody leaves yields nothing."""
     if not any(stay.required for stay in night.world.stays):
         return
-    forecasters = _forecasters(place, night, options)
     for name in options.faults:
         fault = FAULTS[name]
         world = fault.world(night.world)
-        foresight = replay(
-            world, Contender(FORESIGHT, PerfectForesight(world), policy_of("optimiser"), is_omniscient=True)
-        )
+        foresight = replay(world, seer(world))
         infeasible = infeasible_of(foresight)
         for policy in options.policies:
             if policy == FORESIGHT:
@@ -158,6 +158,13 @@ def night_scores(place: ReplayPlace, night: Night, options: ReplayOptions) -> It
                 continue
             forecaster = Disturbed(forecasters(policy), fault, world)
             yield name, score(world, replay(world, contender(policy, forecaster)), infeasible)
+
+
+def seer(world: World) -> Contender:
+    """Return perfect foresight of a world; what it knows does not change, so it looks again once an hour."""
+    return Contender(
+        FORESIGHT, PerfectForesight(world), policy_of("optimiser"), is_omniscient=True, plans_every=SEER_PLANS_EVERY
+    )
 
 
 def contender(policy: str, forecaster: Forecaster) -> Contender:
@@ -173,8 +180,8 @@ def contender(policy: str, forecaster: Forecaster) -> Contender:
             return Contender(policy, PresentOnly(forecaster), policy_of(policy))
 
 
-def _forecasters(place: ReplayPlace, night: Night, options: ReplayOptions) -> Callable[[str], Forecaster]:
-    """Return what makes a policy's forecaster; they share what they ask of the past."""
+def forecasters_of(place: ReplayPlace, night: Night, options: ReplayOptions) -> Forecasters:
+    """Return what makes a policy's forecaster on a night; they share what they ask of the past."""
     knowledge = Knowledge.of(
         place, site_id=night.site_id, start_at=night.start_at, models_dir=_trained(place, night, options)
     )

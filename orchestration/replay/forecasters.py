@@ -8,12 +8,15 @@ from pathlib import Path
 
 import polars as pl
 
+from core.landing import Landing
+from core.schema import INSTANT
 from core.time_grid import SLOT, local_date, local_instant
-from ingestion.registry.models import Site
+from ingestion.matching import NO_OVERRIDES, Evidence, match_evidence
+from ingestion.registry.models import Site, Vehicle
 from ml.cycles import clock_h
 from ml.dataset import KnownFacts
 from ml.fleet import fleet_facts
-from ml.forecasting import forecast_site
+from ml.forecasting import forecast_instants
 from orchestration.steps.fleet_state import OpenTransaction, VehicleState, read_fleet_state
 from orchestration.steps.requests import RequestBook, daily_consumption
 from orchestration.steps.return_forecasts import ReturnForecast, return_forecasts
@@ -23,13 +26,29 @@ from planning.replay.observation import Observation, PluggedIn
 from planning.site_state import VehicleRequest
 
 HISTORY = timedelta(days=60)
+MATCHED_EVERY = timedelta(hours=1)
+AT_ONCE = 16
+"""Forecasts of so many slots are made together; each knows what its own instant knew."""
+
 Returns = Mapping[str, ReturnForecast]
 ReturnsAt = Callable[[datetime], Returns]
+MatchesAt = Callable[[datetime, tuple[PluggedIn, ...]], Mapping[str, str]]
+
+
+RUNNING = {
+    "station_id": pl.String(),
+    "connector_id": pl.Int64(),
+    "transaction_id": pl.String(),
+    "started_at": INSTANT,
+    "vehicle_id": pl.String(),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
     """What can be asked of the past of a site: states of its vehicles, forecasts of returns, consumption at the start.
+
+    ``matches_at`` says which vehicle each running transaction belongs to, of those that name none.
 
     Whoever asks twice is answered from memory, so that contenders and faults of one night share the work.
     """
@@ -37,6 +56,7 @@ class Knowledge:
     states_at: Callable[[datetime], Mapping[str, VehicleState]]
     returns_at: ReturnsAt
     consumption: Mapping[str, float]
+    matches_at: MatchesAt
 
     @classmethod
     def of(cls, workplace: Workplace, *, site_id: str, start_at: datetime, models_dir: Path) -> "Knowledge":
@@ -49,11 +69,17 @@ class Knowledge:
             return {state.vehicle.vehicle_id: state for state in fleet.vehicles}
 
         @cache
+        def block_from(begin: datetime) -> dict[datetime, Returns]:
+            instants = [begin + k * SLOT for k in range(AT_ONCE)]
+            rows = forecast_instants(landing, site_id=site_id, instants=instants, models_dir=models_dir)
+            return {instant: return_forecasts(forecast) for instant, forecast in rows.items()}
+
         def returns_at(at: datetime) -> Returns:
-            return return_forecasts(forecast_site(landing, site_id=site_id, as_of=at, models_dir=models_dir))
+            return block_from(start_at + (at - start_at) // (AT_ONCE * SLOT) * (AT_ONCE * SLOT))[at]
 
         vehicles = registry.vehicles_of(site_id)
-        return cls(states_at, returns_at, daily_consumption(landing, vehicles, site_id=site_id, as_of=start_at))
+        consumption = daily_consumption(landing, vehicles, site_id=site_id, as_of=start_at)
+        return cls(states_at, returns_at, consumption, _matcher(landing, vehicles, site_id))
 
 
 @dataclass
@@ -74,6 +100,7 @@ class PlatformForecaster:
 
     def requests(self, seen: Observation) -> Sequence[VehicleRequest]:
         """Return the requests of the span's vehicles, as the platform would make them at that instant."""
+        seen = self._recognised(seen)
         plugged = seen.of_vehicles()
         awaited = self.vehicle_ids - seen.gone - plugged.keys()
         returns = {vehicle_id: self._return(vehicle_id, seen) for vehicle_id in sorted(awaited)}
@@ -83,6 +110,14 @@ class PlatformForecaster:
         states = [self._state(vehicle_id, seen, plugged) for vehicle_id in sorted(self.vehicle_ids - seen.gone)]
         requests = book.requests([state for state in states if state is not None])
         return [request for request in requests if request.requested_departure_at <= self.end_at]
+
+    def _recognised(self, seen: Observation) -> Observation:
+        """Return what is seen with the vehicles that the platform's own matching finds behind unknown transactions."""
+        if all(one.vehicle_id for one in seen.plugged):
+            return seen
+        hour = self.start_at + (seen.at - self.start_at) // MATCHED_EVERY * MATCHED_EVERY
+        found = self.knowledge.matches_at(max(hour, *(one.plugged_at for one in seen.plugged)), seen.plugged)
+        return replace(seen, plugged=tuple(_named(one, found, seen) for one in seen.plugged))
 
     def book(self, at: datetime, returns: Returns) -> RequestBook:
         """Return the request book of an instant."""
@@ -101,8 +136,12 @@ class PlatformForecaster:
             return None
         if vehicle_id in plugged:
             return self._plugged(state, plugged[vehicle_id])
-        # The record has it plugged in; the replay has not, or nobody knows that this is it.
-        return replace(state, presence="at_depot", transaction=None) if state.presence == "plugged" else state
+        if state.presence != "plugged":
+            return state
+        # The record has it plugged in, and counts what it was given there; the replay has not, or nobody knows where.
+        told = seen.unplaced.get(vehicle_id)
+        evidence = SocEvidence(reading=told[-1][0]) if told else state.evidence
+        return replace(state, presence="at_depot", transaction=None, evidence=evidence)
 
     def _plugged(self, state: VehicleState, one: PluggedIn) -> VehicleState:
         station_id, connector_id = one.connector
@@ -120,6 +159,48 @@ class PlatformForecaster:
                 counted_kwh=one.counted_kwh,
             ),
         )
+
+
+def _named(one: PluggedIn, found: Mapping[str, str], seen: Observation) -> PluggedIn:
+    vehicle_id = found.get(one.transaction_id)
+    if one.vehicle_id is not None or vehicle_id is None:
+        return one
+    return replace(one, vehicle_id=vehicle_id, readings=seen.unplaced.get(vehicle_id, ()))
+
+
+def _matcher(landing: Landing, vehicles: Sequence[Vehicle], site_id: str) -> MatchesAt:
+    """Return what tells of transactions which vehicle telematics and bays say each belongs to."""
+    homes = pl.DataFrame(
+        [(one.vehicle_id, one.site_id, one.home_station_id, one.home_connector_id) for one in vehicles],
+        schema={
+            "vehicle_id": pl.String,
+            "site_id": pl.String,
+            "home_station_id": pl.String,
+            "home_connector_id": pl.Int64,
+        },
+        orient="row",
+    )
+
+    @cache
+    def found_at(at: datetime, running: tuple[tuple[str, int, str, datetime, str | None], ...]) -> Mapping[str, str]:
+        transactions = pl.DataFrame(running, schema=RUNNING, orient="row").with_columns(
+            site_id=pl.lit(site_id),
+            token=pl.lit(None, pl.String),
+            ended_at=pl.lit(None, INSTANT),
+            available_at="started_at",
+        )
+        began = min(row[3] for row in running)
+        snapshots = landing.read("vehicle_snapshot", as_of=at, since=began - timedelta(days=1))
+        evidence = Evidence(transactions, landing.read("assignment", as_of=at), snapshots, homes, NO_OVERRIDES)
+        rows = match_evidence(evidence, as_of=at).filter(pl.col("vehicle_id").is_not_null())
+        return dict(rows.select("transaction_id", "vehicle_id").iter_rows())
+
+    def matches_at(at: datetime, plugged: tuple[PluggedIn, ...]) -> Mapping[str, str]:
+        return found_at(
+            at, tuple((*one.connector, one.transaction_id, one.plugged_at, one.vehicle_id) for one in plugged)
+        )
+
+    return matches_at
 
 
 def class_median_returns(workplace: Workplace, *, site_id: str, start_at: datetime) -> ReturnsAt:

@@ -43,6 +43,19 @@ class Night:
     world: Span
     vehicle_ids: frozenset[str]
     not_plugged: int
+    foreseen: "Foreseen"
+
+    def under(self, *, peak_so_far: str, limit_factor: float) -> "Night":
+        """Return the night at other limits, and with another peak paid for; what was known of it is shared.
+
+        Args:
+            peak_so_far: ``recorded``; ``none``: the demand charge begins anew; ``paid``: the peak is at the limit
+                already.
+            limit_factor: By how much the site's and the groups' limits are larger.
+        """
+        settled = _with_peak(_with_limits(self.world.settled, limit_factor), peak_so_far)
+        foreseen = self.foreseen.of(settled)
+        return replace(self, world=replace(self.world, settled=settled, foreseen=foreseen), foreseen=foreseen)
 
 
 def recorded_night(
@@ -52,10 +65,8 @@ def recorded_night(
     start_at: datetime,
     end_at: datetime,
     truth: Truth | None = None,
-    peak_so_far: str = "recorded",
-    limit_factor: float = 1.0,
 ) -> Night:
-    """Return a night between two instants.
+    """Return a night between two instants, with its own limits and the peaks that were paid for by then.
 
     Args:
         workplace: Where everything is.
@@ -63,12 +74,9 @@ def recorded_night(
         start_at: Begin; a slot's start.
         end_at: End; a slot's start.
         truth: Of a simulated depot.
-        peak_so_far: ``recorded``; ``none``: the demand charge begins anew; ``paid``: the peak is at the limit already.
-        limit_factor: By how much the site's and the groups' limits are larger than they are.
     """
     site, _ = measured_site(workplace, site_id, start_at, end_at)
-    exact = replace(site, base_load_high_kw=None, pv_low_kw=None)
-    settled = _with_peak(_with_limits(exact, limit_factor), peak_so_far)
+    settled = replace(site, base_load_high_kw=None, pv_low_kw=None)
     duties = _duties(workplace, site_id, start_at, end_at)
     plugs = _plugs(workplace, site_id, start_at, end_at, truth)
     book = RequestBook(
@@ -88,15 +96,16 @@ def recorded_night(
         found = _stays(workplace, vehicle, own, truth, start_at=start_at, left_at=left_at, required=required)
         missed += not any(stay.required for stay in found)
         stays += found
+    foreseen = Foreseen(workplace, site_id, settled, {})
     world = Span(
         settled=settled,
         stays=tuple(stays),
-        foreseen=Foreseen(workplace, site_id, settled),
+        foreseen=foreseen,
         guests=tuple(
             GuestStay(plug.connector, plug.plugged_at, plug.unplugged_at) for plug in plugs if plug.vehicle_id is None
         ),
     )
-    return Night(site_id, start_at, end_at, world, frozenset(duties), missed)
+    return Night(site_id, start_at, end_at, world, frozenset(duties), missed, foreseen)
 
 
 def _with_peak(site: SiteState, peak_so_far: str) -> SiteState:
@@ -112,34 +121,43 @@ def _with_limits(site: SiteState, factor: float) -> SiteState:
     return replace(site, grid_limit_kw=site.grid_limit_kw * factor, groups=groups)
 
 
+@dataclass(frozen=True, slots=True)
 class Foreseen:
-    """What was known of a site at an instant of the span; peaks so far are the replay's own, not the record's."""
+    """What was known of a site at an instant of the span; limits and peaks so far are the replay's, not the record's.
 
-    def __init__(self, workplace: Workplace, site_id: str, settled: SiteState) -> None:
-        self._workplace, self._site_id, self._settled = workplace, site_id, settled
-        self._known: dict[datetime, SiteState] = {}
+    ``known`` keeps what was read of each instant.
+    """
+
+    workplace: Workplace
+    site_id: str
+    settled: SiteState
+    known: dict[datetime, SiteState]
 
     def __call__(self, at: datetime) -> SiteState:
         """Return the site from an instant on, as known then."""
-        if at not in self._known:
-            self._known[at] = self._read(at)
-        return self._known[at]
+        if at not in self.known:
+            self.known[at] = self._read(at)
+        rest = remaining(self.settled, int((at - self.settled.start_at) / SLOT))
+        return replace(
+            self.known[at], grid_limit_kw=rest.grid_limit_kw, groups=rest.groups, demand_charges=rest.demand_charges
+        )
+
+    def of(self, settled: SiteState) -> "Foreseen":
+        """Return the same knowledge of a site with other limits and peaks."""
+        return replace(self, settled=settled)
 
     def _read(self, at: datetime) -> SiteState:
-        registry, settled = self._workplace.registry, self._settled
-        slot = int((at - settled.start_at) / SLOT)
+        registry = self.workplace.registry
         inputs = read_site_inputs(
-            self._workplace.landing,
+            self.workplace.landing,
             registry,
-            site_id=self._site_id,
+            site_id=self.site_id,
             as_of=at,
             start_at=at,
-            slots=settled.slots - slot,
+            slots=self.settled.slots - int((at - self.settled.start_at) / SLOT),
+            with_peaks=False,
         )
-        site = registry.site(self._site_id)
-        known = site_state(site, registry.connectors_of(self._site_id), inputs, FleetState((), ()))
-        rest = remaining(settled, slot)
-        return replace(known, grid_limit_kw=rest.grid_limit_kw, groups=rest.groups, demand_charges=rest.demand_charges)
+        return site_state(registry.site(self.site_id), registry.connectors_of(self.site_id), inputs, FleetState((), ()))
 
 
 def _duties(workplace: Workplace, site_id: str, start_at: datetime, end_at: datetime) -> dict[str, Row]:

@@ -84,6 +84,11 @@ def match_transactions(workplace: Workplace, *, as_of: datetime) -> pl.DataFrame
 def ingest_everything(workplace: Workplace, *, as_of: datetime) -> IngestSummary:
     """Land the configuration and every source, then match transactions: what a plan needs."""
     land_configuration(workplace, as_of=as_of)
+    return ingest_events(workplace, as_of=as_of)
+
+
+def ingest_events(workplace: Workplace, *, as_of: datetime) -> IngestSummary:
+    """Land every source, then match transactions: what a plan needs once the configuration has landed."""
     summary = ingest_sources(workplace, kinds=[source.kind for source in workplace.registry.sources], as_of=as_of)
     match_transactions(workplace, as_of=as_of)
     return summary

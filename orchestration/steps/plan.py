@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,15 +20,16 @@ from ingestion.registry.models import Connector, Site
 from orchestration.steps.fleet_state import FleetState, OpenTransaction, read_fleet_state
 from orchestration.steps.forecast import forecast
 from orchestration.steps.overrides import overrides_in_force
-from orchestration.steps.publish import PublishReport, publish
+from orchestration.steps.publish import PATIENCE_S, PublishReport, publish
 from orchestration.steps.requests import RequestBook, daily_consumption
 from orchestration.steps.return_forecasts import ReturnForecast, return_forecasts
 from orchestration.steps.site_inputs import SiteInputs, read_site_inputs
 from orchestration.steps.workplace import Workplace
-from planning.assembly import Assembled, assemble
+from planning.assembly import Assembled
 from planning.changes import PlanFacts, changes, expected_soc
 from planning.documents import plan_record, problem_from_record, problem_record
 from planning.findings import ProblemError
+from planning.hedging import hedge
 from planning.model import Battery, DemandCharge, Group, Plan, Problem
 from planning.overrides import Override, overridden_connectors, overridden_requests
 from planning.publication import to_publication
@@ -63,11 +65,13 @@ class PlanOutcome:
     published: PublishReport
 
 
-def plan_and_publish(workplace: Workplace, *, site_id: str, as_of: datetime, trigger: str) -> PlanOutcome:
+def plan_and_publish(
+    workplace: Workplace, *, site_id: str, as_of: datetime, trigger: str, patience_s: float = PATIENCE_S
+) -> PlanOutcome:
     """Forecast, plan, land and publish: what a re-plan does, and what the assets do one by one."""
     forecasts = forecast(workplace, site_id=site_id, as_of=as_of)
     planned = plan_site(workplace, site_id=site_id, as_of=as_of, trigger=trigger, forecasts=forecasts)
-    return PlanOutcome(planned, publish(workplace, planned.publication, as_of=as_of))
+    return PlanOutcome(planned, publish(workplace, planned.publication, as_of=as_of, patience_s=patience_s))
 
 
 def plan_site(
@@ -101,14 +105,15 @@ def plan_site(
     observed = site_state(site, workplace.registry.connectors_of(site_id), inputs, fleet)
     state = replace(observed, connectors=overridden_connectors(observed.connectors, overrides, as_of=as_of))
     requests = overridden_requests(book.requests(fleet.vehicles), state.connectors, overrides, as_of=as_of)
-    assembled = with_overrides(assemble(state, requests, as_of=as_of), overrides)
+    planner = partial(solve, as_of=as_of, with_remedies=trigger in WITH_REMEDIES)
+    hedged = hedge(state, requests, as_of=as_of, planner=planner)
+    assembled, plan = with_overrides(hedged.assembled, overrides), hedged.plan
     document = json.dumps(problem_record(assembled.problem), sort_keys=True)
     digest = hashlib.sha256(f"{site_id}|{format_instant(as_of)}|{document}".encode()).hexdigest()
-    plan = solve(assembled.problem, as_of=as_of, with_remedies=trigger in WITH_REMEDIES)
     plan_id = f"{site_id}-{as_of:%Y%m%dT%H%M%SZ}-{digest[:12]}"
     phases = {vehicle.vehicle_id: vehicle.phases for vehicle in workplace.registry.vehicles}
     publication = to_publication(plan, assembled.problem, state, plan_id=plan_id, as_of=as_of, vehicle_phases=phases)
-    known = {**assembled.inputs, "prices": _price_inputs(inputs)}
+    known = {**assembled.inputs, "leaning": hedged.leaning, "prices": _price_inputs(inputs)}
     planned = SitePlan(plan_id, as_of, assembled.problem, plan, known, publication)
     before = facts_of_latest(workplace.landing, site_id=site_id, before=as_of)
     changed = changes(before, _facts(planned), trigger=trigger)

@@ -21,7 +21,7 @@ from planning.requirements import (
     consumption_p90,
     required_soc,
 )
-from planning.site_state import ArrivalEstimate, VehicleRequest, VehicleSpec
+from planning.site_state import ArrivalEstimate, Expected, VehicleRequest, VehicleSpec
 
 FRESH_WITHIN = timedelta(minutes=60)
 CONSUMPTION_HISTORY = timedelta(days=28)
@@ -55,7 +55,7 @@ def daily_consumption(
         [(vehicle.vehicle_id, vehicle_spec(vehicle).battery_kwh) for vehicle in vehicles],
         schema={"vehicle_id": pl.String, "battery_kwh": pl.Float64},
         orient="row",
-    )
+    ).cast({"vehicle_id": facts.cycles.schema["vehicle_id"]}, strict=False)
     by_soc = pl.col("drop_pp") / 100 * pl.col("battery_kwh")
     days = facts.cycles.join(batteries, on="vehicle_id", how="inner").with_columns(
         energy_kwh=pl.coalesce("energy_kwh", by_soc)
@@ -103,6 +103,7 @@ class RequestBook:
             has_red_telltale=state.has_red_telltale,
             departure_source=source,
             unplugged_before=UNPLUGGED_BEFORE if source == "dispatch" else timedelta(0),
+            expected=self._expected(state),
         )
 
     def _arrival(self, state: VehicleState) -> tuple[ArrivalEstimate | None, datetime]:
@@ -119,6 +120,13 @@ class RequestBook:
             back_at = max(forecast.median_at, self.as_of)
             return ArrivalEstimate(at, source, max(4, forecast.rung), forecast.newest_input_at), back_at + LEAST_STAY
         return self._return_without_forecast(state)
+
+    def _expected(self, state: VehicleState) -> Expected | None:
+        """Return the middle of a vehicle's forecast; None for one that is here, or of which there is none."""
+        forecast = self.returns.get(state.vehicle.vehicle_id)
+        if state.presence != "out" or forecast is None or forecast.median_soc_pct is None:
+            return None
+        return Expected(max(forecast.median_at, self.as_of) + PLUG_IN_DELAY, forecast.median_soc_pct)
 
     def _return_without_forecast(self, state: VehicleState) -> tuple[ArrivalEstimate, datetime]:
         first = state.upcoming[0] if state.upcoming else None

@@ -44,9 +44,16 @@ class SiteInputs:
 
 
 def read_site_inputs(
-    landing: Landing, registry: Registry, *, site_id: str, as_of: datetime, start_at: datetime, slots: int
+    landing: Landing,
+    registry: Registry,
+    *,
+    site_id: str,
+    as_of: datetime,
+    start_at: datetime,
+    slots: int,
+    with_peaks: bool = True,
 ) -> SiteInputs:
-    """Return what was known at ``as_of`` of a site's next slots."""
+    """Return what was known at ``as_of`` of a site's next slots; ``with_peaks``: the month's as well."""
     site = registry.site(site_id)
     starts = slot_starts(start_at, slots)
     prices = landing.read("price", as_of=as_of, since=start_at - timedelta(days=10))
@@ -64,7 +71,7 @@ def read_site_inputs(
         load=load_forecast(
             load, start_at=start_at, slots=slots, timezone=site.timezone, typical_load_kw=site.base_load_kw
         ),
-        peak_charges=_peak_charges(landing, registry, site, load, as_of=as_of, starts=starts),
+        peak_charges=_peak_charges(landing, registry, site, load, as_of=as_of, starts=starts) if with_peaks else (),
     )
 
 

@@ -111,12 +111,14 @@ def _frozen(one: PluggedIn) -> PluggedIn:
 
 
 def _lost_ids(world: World, seen: Observation) -> Observation:  # noqa: ARG001
-    """Nobody can tell which vehicle one transaction in three belongs to."""
+    """No charger says which vehicle one transaction in three belongs to; the vehicle's own telematics goes on."""
+    lost = {
+        one.vehicle_id: one.readings for one in seen.plugged if one.vehicle_id and is_hit(one.vehicle_id, LOST_SHARE)
+    }
     plugged = tuple(
-        replace(one, vehicle_id=None) if one.vehicle_id and is_hit(one.vehicle_id, LOST_SHARE) else one
-        for one in seen.plugged
+        replace(one, vehicle_id=None, readings=()) if one.vehicle_id in lost else one for one in seen.plugged
     )
-    return replace(seen, plugged=plugged)
+    return replace(seen, plugged=plugged, unplaced=lost)
 
 
 def _dead_charger(world: World) -> World:

@@ -1,7 +1,7 @@
 """Forecasters that need no history: one that knows everything, one that knows only who is here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from planning.fallback import SocEstimate, SocEvidence, estimate_soc
@@ -11,13 +11,16 @@ from planning.requirements import Requirement
 from planning.site_state import ArrivalEstimate, VehicleRequest, VehicleSpec
 
 FRESH_WITHIN = timedelta(minutes=60)
+MIDDLE, PROBE_H = 0.5, 1 / 60
+"""A battery is tried for a minute at half its charge."""
+
 ON_THE_WAY_PRIORITY = 0.01
 """A stay that ends without a departure is charged as if it did, but last."""
 
 
 @dataclass(frozen=True, slots=True)
 class PerfectForesight:
-    """Knows every arrival, SoC and departure of a world, as they will really be."""
+    """Knows every arrival, SoC, departure and battery of a world, as they will really be."""
 
     world: World
 
@@ -37,7 +40,7 @@ class PerfectForesight:
             return None
         start_pct = 50.0 if stay.start_soc_pct is None else stay.start_soc_pct
         return VehicleRequest(
-            spec=stay.spec,
+            spec=true_spec(stay),
             requested_departure_at=stay.unplugged_at,
             soc=measured_soc(plugged, stay.spec, at) if plugged else SocEstimate(start_pct, 1, "foresight", at),
             requirement=required,
@@ -57,6 +60,15 @@ class PerfectForesight:
         )
         following = min(later, key=lambda other: other.plugged_at, default=None)
         return None if following is None else following.required
+
+
+def true_spec(stay: TrueStay) -> VehicleSpec:
+    """Return what a stay's battery really holds, and stores of what it draws in the middle of its charge."""
+    top_kw = max(stay.spec.ac_max_kw or 0.0, stay.spec.dc_max_kw or 0.0)
+    drawn_kw, reached = stay.battery.charge(MIDDLE, top_kw, PROBE_H)
+    stored_kwh = (reached - MIDDLE) * stay.battery.capacity_kwh
+    efficiency = min(1.0, stored_kwh / (drawn_kw * PROBE_H)) if drawn_kw > 0 else stay.spec.efficiency
+    return replace(stay.spec, usable_kwh=stay.battery.capacity_kwh, soh_pct=None, efficiency=efficiency)
 
 
 @dataclass(frozen=True, slots=True)

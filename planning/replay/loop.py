@@ -10,18 +10,26 @@ from planning.fallback import Reading
 from planning.model import Battery, FloatArray
 from planning.replay.observation import Forecaster, Observation, PluggedIn
 from planning.replay.policies import Orders, Policy, with_peak_so_far
-from planning.replay.world import REPORTS_EVERY, GuestStay, TrueStay, World, slot_start, slots_of
+from planning.replay.world import REPORTS_EVERY, GuestStay, TrueStay, World, remaining, slot_start, slots_of
 from planning.site_state import ConnectorKey, ConnectorState, SiteState
+
+NOTHING_KW = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """A policy with what it knows. ``is_omniscient``: it reads every SoC exactly and at any instant."""
+    """A policy with what it knows.
+
+    ``is_omniscient``: it reads every SoC exactly and at any instant, and knows prices and loads as they will be; what
+    must stay free under the limit for loads that could have come binds it like everybody. It plans anew every
+    ``plans_every`` slots and whenever somebody comes or goes; meanwhile its orders stand.
+    """
 
     name: str
     forecaster: Forecaster
     policy: Policy
     is_omniscient: bool = False
+    plans_every: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,15 @@ class Played:
     profiles_unchanged: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """The last orders: the slot they are of, and the connectors that were in use then."""
+
+    slot: int
+    here: frozenset[ConnectorKey]
+    orders: Orders
+
+
 @dataclass(slots=True)
 class _Outlet:
     """A connector in use: who is on it, the true SoC (0 to 1), the readings so far and what was counted."""
@@ -57,6 +74,7 @@ class _Outlet:
     soc: float
     counted_kwh: float = 0.0
     readings: tuple[tuple[Reading, float], ...] = ()
+    takes_nothing: bool = False
 
 
 def replay(world: World, contender: Contender) -> Played:
@@ -87,6 +105,7 @@ class _Run:
         self._plans = self._profiles = self._unchanged = 0
         self._held: dict[ConnectorKey, tuple[tuple[datetime, float], ...]] = {}
         self._arrivals, self._ends = _by_slot(world)
+        self._standing: _Standing | None = None
 
     def played(self) -> Played:
         """Return what came of it."""
@@ -135,7 +154,15 @@ class _Run:
             )
 
     def _orders(self, slot: int) -> Orders:
-        at = slot_start(self._world.settled, slot)
+        """Return what stands of the last orders, or new ones."""
+        at, here = slot_start(self._world.settled, slot), frozenset(self._outlets)
+        standing = self._standing
+        is_due = standing is None or here != standing.here or slot >= standing.slot + self._contender.plans_every
+        if standing is None or is_due or self._world.settled.battery is not None:
+            self._standing = standing = _Standing(slot, here, self._planned(slot, at))
+        return standing.orders.at(at)
+
+    def _planned(self, slot: int, at: datetime) -> Orders:
         site = self._site(slot)
         orders = self._contender.policy(site, self._contender.forecaster.requests(self._observe(at)), at)
         self._plans += 1
@@ -150,6 +177,8 @@ class _Run:
     def _site(self, slot: int) -> SiteState:
         """Return the site as known, with its transactions, the peaks so far and what its battery holds."""
         known = self._world.known(slot)
+        if self._contender.is_omniscient:
+            known = as_it_was(self._world.settled, slot, known)
         running = {key: outlet.transaction_id for key, outlet in self._outlets.items()}
         connectors = tuple(replace(item, transaction_id=running.get(item.key)) for item in known.connectors)
         battery = None if known.battery is None else replace(known.battery, start_kwh=self._stored_kwh)
@@ -184,6 +213,7 @@ class _Run:
             vehicle_id=vehicle_id,
             counted_kwh=outlet.counted_kwh,
             readings=outlet.readings,
+            takes_nothing=outlet.takes_nothing,
         )
 
     def _pass(self, slot: int, orders: Orders) -> None:
@@ -197,6 +227,7 @@ class _Run:
             power_kw = offered
             if isinstance(outlet.stay, TrueStay):
                 power_kw, outlet.soc = outlet.stay.battery.charge(outlet.soc, offered, hours)
+            outlet.takes_nothing = offered > 0 and power_kw < NOTHING_KW
             outlet.counted_kwh += power_kw * hours
             self._charging_kw[slot] += power_kw
         self._battery_kw[slot] = self._stationary(orders.battery_kw, hours)
@@ -211,6 +242,15 @@ class _Run:
         into = power_kw * spec.charge_efficiency if power_kw > 0 else power_kw / spec.discharge_efficiency
         self._stored_kwh += into * hours
         return power_kw
+
+
+def as_it_was(settled: SiteState, slot: int, known: SiteState) -> SiteState:
+    """Return the rest of a site as it was, with a limit that leaves vehicles what they have by what was known."""
+    true = remaining(settled, slot)
+    high = known.base_load_kw if known.base_load_high_kw is None else known.base_load_high_kw
+    low = known.pv_kw if known.pv_low_kw is None else known.pv_low_kw
+    kept_free_kw = (high - low) - (true.base_load_kw - true.pv_kw)
+    return replace(true, grid_limit_kw=true.grid_limit_kw - kept_free_kw)
 
 
 def continues(

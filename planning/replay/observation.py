@@ -14,7 +14,8 @@ class PluggedIn:
     """A connector with a vehicle on it, as the charger and the vehicle report it.
 
     ``vehicle_id`` None: a guest, or nobody knows. ``counted_kwh`` is grid-side energy since plug-in; ``readings`` are
-    the vehicle's own since then, oldest first, each with what had been counted when it was taken.
+    the vehicle's own since then, oldest first, each with what had been counted when it was taken. ``takes_nothing``:
+    it was offered power in the last slot and drew none, so its battery is full.
     """
 
     connector: ConnectorKey
@@ -23,6 +24,7 @@ class PluggedIn:
     vehicle_id: str | None
     counted_kwh: float
     readings: tuple[tuple[Reading, float], ...] = ()
+    takes_nothing: bool = False
 
     @property
     def reading(self) -> Reading | None:
@@ -43,13 +45,15 @@ class PluggedIn:
 class Observation:
     """All that is seen at ``at``. ``gone`` have left for their duty.
 
-    ``seen_until`` holds the vehicles whose telematics tells nothing newer than an instant before ``at``.
+    ``seen_until`` holds the vehicles whose telematics tells nothing newer than an instant before ``at``. ``unplaced``
+    are the readings of vehicles that are plugged in somewhere, nobody knows where.
     """
 
     at: datetime
     plugged: tuple[PluggedIn, ...]
     gone: frozenset[str] = frozenset()
     seen_until: Mapping[str, datetime] = field(default_factory=dict)
+    unplaced: Mapping[str, tuple[tuple[Reading, float], ...]] = field(default_factory=dict)
 
     def of_vehicles(self) -> dict[str, PluggedIn]:
         """Return the plugged vehicles that somebody knows, by id."""

@@ -13,11 +13,13 @@ import numpy as np
 
 from planning.assembly import assemble
 from planning.baselines import RULES, Depot, assignment_and_scope
+from planning.drafts import Drafter
+from planning.hedging import hedge
 from planning.model import Plan, Problem, SolverReport
 from planning.optimiser.scope import curve_of
 from planning.publication import to_publication
 from planning.site_state import ConnectorKey, SiteState, VehicleRequest
-from planning.solve import plan_of, solve
+from planning.solve import plan_of
 
 Planner = Callable[[Problem], Plan]
 
@@ -30,6 +32,13 @@ class Orders:
     periods: Mapping[ConnectorKey, tuple[tuple[datetime, float], ...]] = field(default_factory=dict)
     battery_kw: float = 0.0
 
+    def at(self, at: datetime) -> "Orders":
+        """Return the orders as they are at a later instant, should nobody change them."""
+        later = {
+            key: [limit_kw for start_at, limit_kw in periods if start_at <= at] for key, periods in self.periods.items()
+        }
+        return replace(self, limit_kw={**self.limit_kw, **{key: past[-1] for key, past in later.items() if past}})
+
 
 class Policy(Protocol):
     """Decides for one slot, seeing the site, the requests and the instant, and nothing else."""
@@ -40,14 +49,22 @@ class Policy(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """Follows a planner's plan of the whole horizon; the next slot is planned anew."""
+    """Follows a planner's plan of the whole horizon, as far as it is not planned anew.
 
-    planner: Planner = solve
+    A rule is not hedged: it plans for the careful side.
+    """
+
+    planner: Planner
+    is_hedged: bool = True
 
     def __call__(self, site: SiteState, requests: Sequence[VehicleRequest], at: datetime) -> Orders:
-        """Return the plan's first slot, as it would be published."""
-        assembled = assemble(site, requests, as_of=at)
-        plan = self.planner(assembled.problem)
+        """Return the plan's orders, as they would be published."""
+        if self.is_hedged:
+            hedged = hedge(site, requests, as_of=at, planner=self.planner)
+            assembled, plan = hedged.assembled, hedged.plan
+        else:
+            assembled = assemble(site, requests, as_of=at)
+            plan = self.planner(assembled.problem)
         publication = to_publication(plan, assembled.problem, site, plan_id="replay", as_of=at)
         entries = {(entry.station_id, entry.connector_id): entry.periods for entry in publication.connectors}
         return Orders(
@@ -81,8 +98,8 @@ class RulePlanner:
 def policy_of(rule: str) -> Policy:
     """Return a rule's policy; ``optimiser`` is the planner."""
     if rule == "optimiser":
-        return Planned()
-    return uncontrolled if rule == "uncontrolled" else Planned(RulePlanner(rule))
+        return Planned(Drafter())
+    return uncontrolled if rule == "uncontrolled" else Planned(RulePlanner(rule), is_hedged=False)
 
 
 def with_peak_so_far(site: SiteState, peaks_kw: Mapping[str, float]) -> SiteState:

@@ -32,7 +32,7 @@ from simulator.charge_point.wire import (
     encode_result,
 )
 
-SUBPROTOCOLS = (Subprotocol("ocpp2.0.1"), Subprotocol("ocpp1.6"))
+SUBPROTOCOLS = (Subprotocol("ocpp2.1"), Subprotocol("ocpp2.0.1"), Subprotocol("ocpp1.6"))
 HOST = "127.0.0.1"
 CALL_TIMEOUT_S = 10.0
 SILENTLY_TAKEN = frozenset(
@@ -122,7 +122,7 @@ class Csms:
         async with asyncio.timeout(CALL_TIMEOUT_S):
             return await waiting
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait until something that happened makes the condition true.
 
         Raises:

@@ -169,6 +169,13 @@ class Book:
         self.profiles = kept
         return found or self._is.clearing == "always accepted"
 
+    def clear_purpose(self, purpose: str) -> bool:
+        """Drop all profiles of a purpose; return whether there were any."""
+        kept = [one for one in self.profiles if one.purpose != purpose]
+        found = len(kept) < len(self.profiles)
+        self.profiles = kept
+        return found
+
     def end_transaction(self, connector_id: int) -> None:
         """Forget the profiles of a connector's transaction."""
         self.profiles = [one for one in self.profiles if one.purpose != TRANSACTION or one.connector_id != connector_id]

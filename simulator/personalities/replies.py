@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from simulator.personalities import dialect
-from simulator.personalities.book import HARDWARE_A, VOLTAGE_V, Book, ProfileRefusedError, read_profile
+from simulator.personalities.book import HARDWARE_A, PURPOSES, VOLTAGE_V, Book, ProfileRefusedError, read_profile
 from simulator.personalities.traits import Personality
 
 Json = dict[str, Any]
@@ -90,7 +90,11 @@ def _set_profile(station: Answering, version: str, payload: Json) -> Json:
 def _clear_profile(station: Answering, version: str, payload: Json) -> Json:
     profile_id = payload.get("id" if version == "1.6" else "chargingProfileId")
     if profile_id is None:
-        raise CallError("NotSupported", "clearing by criteria")
+        criteria = payload if version == "1.6" else payload["chargingProfileCriteria"]
+        if set(criteria) != {"chargingProfilePurpose"}:
+            raise CallError("NotSupported", "clearing by other criteria than the purpose")
+        was_there = station.book.clear_purpose(PURPOSES[criteria["chargingProfilePurpose"]])
+        return {"status": "Accepted" if was_there else "Unknown"}
     return {"status": "Accepted" if station.book.clear(int(profile_id)) else "Unknown"}
 
 

@@ -74,3 +74,26 @@ def test_without_the_truth_the_record_speaks(depot: Depot, undisturbed: Undistur
             assert abs((found.unplugged_at - stay.unplugged_at).total_seconds()) < 600
             assert found.start_soc_pct == pytest.approx(stay.start_soc_pct, abs=2.0)
             assert found.required == stay.required
+
+
+def test_forecasts_made_together_are_those_made_one_by_one(
+    depot: Depot, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    """Who is out, features and calibration of an instant look at nothing that was told after it."""
+    from datetime import UTC, datetime, timedelta
+
+    from polars.testing import assert_frame_equal
+
+    from core.settings import Settings
+    from ml.forecasting import forecast_instants, forecast_site
+    from orchestration.replay.place import ReplayPlace
+
+    place = ReplayPlace(Settings(home=undisturbed.home, config=depot.folder / "config"))
+    site_id = place.registry.sites[0].site_id
+    noon = datetime.fromisoformat(NIGHT).replace(hour=12, tzinfo=UTC)
+    instants = [noon + timedelta(minutes=15) * k for k in (0, 9, 18)]
+    together = forecast_instants(place.landing, site_id=site_id, instants=instants, models_dir=tmp_path)
+    assert any(rows.height for rows in together.values())
+    for instant, rows in together.items():
+        alone = forecast_site(place.landing, site_id=site_id, as_of=instant, models_dir=tmp_path)
+        assert_frame_equal(rows, alone)

@@ -1,6 +1,6 @@
 """The landing zone: versions, idempotence, and reads as of an instant."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -79,3 +79,21 @@ def test_append_refuses_null_in_a_required_column(tmp_path: Path) -> None:
     rows = frame(trip(available=timedelta())).with_columns(vehicle_id=pl.lit(None, pl.String))
     with pytest.raises(LandingError, match=r"trip\.vehicle_id is NULL in 1 rows"):
         Landing(tmp_path).append("trip", rows, source="geotab")
+
+
+@pytest.mark.parametrize("small", [0, 32 * 1024], ids=["opened anew", "kept"])
+def test_scan_sees_what_lands_and_goes_and_leaves_out_earlier_days(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: int
+) -> None:
+    monkeypatch.setattr("core.landing.SMALL_FILE_BYTES", small)
+    landing, day = Landing(tmp_path), timedelta(days=1)
+    for number in range(3):
+        row = {**trip(available=number * day), "started_at": T0 + number * day, "observed_at": T0 + number * day}
+        landing.append("trip", frame(row), source="geotab")
+        assert landing.scan("trip").collect().height == number + 1
+    late = landing.scan("trip", since=T0 + day).collect()
+    assert late["started_at"].to_list() == [T0 + day, T0 + 2 * day]
+    assert late.select("source", "date").rows() == [("geotab", date(2026, 2, 2)), ("geotab", date(2026, 2, 3))]
+    assert landing.scan("trip", since=T0 + day + timedelta(seconds=1)).collect().height == 1
+    next((tmp_path / "trip" / "source=geotab" / "date=2026-02-02").iterdir()).unlink()
+    assert landing.scan("trip").collect()["started_at"].to_list() == [T0, T0 + 2 * day]

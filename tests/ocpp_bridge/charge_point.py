@@ -181,12 +181,12 @@ class ChargePoint:
     async def send_raw(self, text):
         await self._socket.send(text)
 
-    async def call(self, action, payload, seconds=5.0):
+    async def call(self, action, payload, seconds=60.0):
         frame = await self.call_frame(action, payload, seconds)
         assert frame[0] == 3, frame
         return frame[2]
 
-    async def call_frame(self, action, payload, seconds=5.0):
+    async def call_frame(self, action, payload, seconds=60.0):
         message_id = f"{self.station_id}-{next(self._ids)}"
         future = asyncio.get_running_loop().create_future()
         self.answers[message_id] = future

@@ -16,6 +16,7 @@ from ocpp_bridge.service import Bridge
 
 HERE = Path(__file__).resolve().parent
 TOKEN = "a token for tests only"
+DEADLINE_S = 60.0  # for what comes at once on an idle machine
 
 
 def _load(name):
@@ -27,6 +28,7 @@ def _load(name):
 
 
 charge_points = _load("charge_point")
+certificates = _load("certificates")
 
 
 def iso(instant):
@@ -55,7 +57,7 @@ def config_dict(state_dir, *, stations=("CP-1", "CP-2"), limit_kw=30, connectors
             {"station_id": name, "connectors": [connector_config(k + 1) for k in range(connectors)]}
             for name in stations
         ],
-        "link": {"call_timeout_s": 1.0, "superseded_timeout_s": 0.2, "boot_grace_s": 0.1},
+        "link": {"call_timeout_s": 30.0, "superseded_timeout_s": 10.0, "boot_grace_s": 0.1},
     }
     return {**raw, **changes}
 
@@ -86,7 +88,7 @@ class Running:
         assert answer.status_code == 200, answer.text
         return {(one["station_id"], one["connector_id"]): one for one in answer.json()["connectors"]}
 
-    async def reaches(self, plan_id, station_id, *wanted, connector_id=1, seconds=5.0):
+    async def reaches(self, plan_id, station_id, *wanted, connector_id=1, seconds=DEADLINE_S):
         """Wait until an entry is in one of these states; return it."""
 
         async def look():
@@ -103,18 +105,21 @@ class Running:
             connector = stations[station_id]["connectors"][connector_id - 1]
             return connector["limit_kw"] is not None
 
-        await eventually(look, 5.0, lambda: f"{station_id} has no fallback")
+        await eventually(look, DEADLINE_S, lambda: f"{station_id} has no fallback")
 
 
 async def eventually(look, seconds, complaint):
+    """Look until there is something. A machine that stands still uses up time, but no looks."""
     deadline = asyncio.get_running_loop().time() + seconds
+    looks = 0
     while True:
         found = look()
         if asyncio.iscoroutine(found):
             found = await found
         if found:
             return found
-        assert asyncio.get_running_loop().time() < deadline, complaint()
+        looks += 1
+        assert looks < seconds / 0.1 or asyncio.get_running_loop().time() < deadline, complaint()
         await asyncio.sleep(0.02)
 
 
@@ -185,6 +190,15 @@ async def bridge(tmp_path):
 
 
 @pytest.fixture
+async def impatient(tmp_path):
+    """A bridge that soon gives up on a call."""
+    config = config_dict(tmp_path / "state")
+    config["link"] |= {"call_timeout_s": 0.5, "superseded_timeout_s": 0.2}
+    async with running_bridge(config) as running:
+        yield running
+
+
+@pytest.fixture
 async def lone(tmp_path):
     """A bridge with one station, so that no other, never seen, counts at its hardware maximum."""
     async with running_bridge(config_dict(tmp_path / "state", stations=("CP-1",))) as running:
@@ -204,6 +218,12 @@ class Kit:
     entry = staticmethod(entry)
     eventually = staticmethod(eventually)
     iso = staticmethod(iso)
+
+
+@pytest.fixture(scope="session")
+def certificate_maker(tmp_path_factory):
+    """Begin a folder of certificates."""
+    return lambda: certificates.CertificateMaker(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="session")

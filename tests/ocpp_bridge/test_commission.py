@@ -46,6 +46,7 @@ async def charging(kit, tmp_path, personality):
                 with suppress(OSError, CallFailedError, Exception):
                     if not station.is_connected:
                         await station.connect(boots=False)
+                        await asyncio.sleep(0.3)  # connected, but with nothing to tell yet
                     await station.report_meter()
 
         living = asyncio.create_task(live())
@@ -124,7 +125,7 @@ async def test_what_is_not_there_is_said(kit, bridge):
 async def test_a_cut_turns_the_station_away_until_it_is_over(lone):
     station = await lone.station("CP-1").connect()
     assert (await lone.client.post("/stations/CP-1/cut", json={"seconds": 0.4})).status_code == 200
-    await asyncio.wait_for(station.closed.wait(), 5)
+    await asyncio.wait_for(station.closed.wait(), 60)
     begun_s = time.monotonic()
     with pytest.raises(Exception, match="503"):
         await station.connect()
@@ -142,7 +143,7 @@ async def test_a_trial_keeps_to_the_limit_of_the_site(bridge, kit):
         entry = kit.entry("CP-2", 20, transaction_id=ids[1])
         await bridge.reaches(await bridge.publish([entry]), "CP-2", "verified")
         await bridge.client.post("/stations/CP-1/trial", json={"connector_id": 1, "limit_kw": 22, "seconds": 300})
-        await kit.eventually(lambda: one.allowed_kw(1) > 5, 5, lambda: f"no trial came: {one.allowed_kw(1)}")
+        await kit.eventually(lambda: one.allowed_kw(1) > 5, 60, lambda: f"no trial came: {one.allowed_kw(1)}")
         for _ in range(20):
             assert one.allowed_kw(1) + other.allowed_kw(1) <= 30 + 1e-6
             await asyncio.sleep(0.02)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocpp_bridge import curves
+from ocpp_bridge.clocks import ClockBounds
 from ocpp_bridge.curves import Curve, RunningTotal, constant, steps
 from ocpp_bridge.evidence import Evidence, ExpectedPhases, Watch, check_composite
 from ocpp_bridge.holdings import Held, Holdings
@@ -40,6 +41,18 @@ def test_operations_are_those_of_the_values(left, right):
         assert left.since(10.0, 7.0).at(at) == (left.at(at) if at >= 10 else 7.0)
 
 
+@given(any_curve, st.integers(0, 12), st.integers(0, 12))
+def test_what_a_clock_makes_of_a_curve(curve, early, late):
+    """Each skew within the bounds is one way to follow the curve; the widest and the narrowest hold for all of them."""
+    wide, narrow = curve.widened(early, late), curve.narrowed(early, late)
+    skews = [k / 2 for k in range(-2 * late, 2 * early + 1)]
+    for at in probes:
+        assert wide.at(at) == max(curve.at(at + skew) for skew in skews)
+        assert narrow.at(at) == min(curve.at(at - skew) for skew in skews)
+        assert narrow.widened(early, late).at(at) <= curve.at(at)
+        assert curve.delayed(late).at(at) == curve.at(at - late)
+
+
 @given(any_curve)
 def test_a_curve_is_in_its_simplest_form(curve):
     assert curve.starts[0] == -math.inf
@@ -70,6 +83,7 @@ demands = st.lists(
     st.builds(
         Demand,
         st.floats(0, 50).map(constant),
+        st.just(constant(50.0)),
         st.sampled_from([0.0, 4.2, 6.0]).map(constant),
         st.sampled_from([0.0, 4.14]),
         st.just((None,)),
@@ -96,7 +110,7 @@ wanted_curves = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 20)), min_s
 @given(st.lists(wanted_curves, min_size=1, max_size=4), wanted_curves)
 def test_what_fits_is_given_at_every_instant(wanted, available):
     """Also where connectors take over from each other, so that what is left of the limit does not change."""
-    by_key = {("CP", k): Demand(curve, constant(0.0), 0.0, (None,)) for k, curve in enumerate(wanted)}
+    by_key = {("CP", k): Demand(curve, curve, constant(0.0), 0.0, (None,)) for k, curve in enumerate(wanted)}
     shares = share_out(by_key, {None: available}, now_s=NOW_S)
     for at in (NOW_S + k / 2 for k in range(20)):
         asked = [curve.at(at) for curve in wanted]
@@ -109,13 +123,13 @@ def test_what_fits_is_given_at_every_instant(wanted, available):
 def test_a_connector_that_takes_over_from_another_is_given_its_part() -> None:
     first = steps([(-math.inf, 10.0), (NOW_S + 900, 0.0)])
     second = steps([(-math.inf, 0.0), (NOW_S + 900, 10.0), (NOW_S + 1800, 40.0)])
-    by_key = {("CP", k): Demand(curve, constant(0.0), 4.0, (None,)) for k, curve in enumerate((first, second))}
+    by_key = {("CP", k): Demand(curve, curve, constant(0.0), 4.0, (None,)) for k, curve in enumerate((first, second))}
     shares = share_out(by_key, {None: constant(20.0)}, now_s=NOW_S)
     assert [shares["CP", 1].at(NOW_S + second_s) for second_s in (0, 900, 1800)] == pytest.approx([0.0, 10.0, 20.0])
 
 
 def shrunk(value, fallback, count, available):
-    demand = Demand(constant(value), constant(fallback), 4.14, (None,))
+    demand = Demand(constant(value), constant(value), constant(fallback), 4.14, (None,))
     return shrink([Want(value, demand, NOW_S)] * count, available)
 
 
@@ -127,10 +141,28 @@ def test_fallbacks_are_taken_last_and_minima_are_kept():
 
 
 def test_a_group_is_shared_before_the_site():
-    of_group = Demand(constant(20.0), constant(4.2), 4.14, (None, "g"))
-    alone = Demand(constant(20.0), constant(4.2), 4.14, (None,))
+    of_group = Demand(constant(20.0), constant(20.0), constant(4.2), 4.14, (None, "g"))
+    alone = Demand(constant(20.0), constant(20.0), constant(4.2), 4.14, (None,))
     shares = share_out({("A", 1): of_group, ("B", 1): alone}, {"g": constant(8.0), None: constant(40.0)}, now_s=0)
     assert [shares[key].at(0) for key in (("A", 1), ("B", 1))] == pytest.approx([8.0, 20.0])
+
+
+def test_where_one_takes_over_from_another_it_waits_for_the_slowest_clock():
+    """The other loses nothing: it is not told to end early."""
+    goes, comes = steps([(-math.inf, 20.0), (1000.0, 5.0)]), steps([(-math.inf, 5.0), (1000.0, 20.0)])
+    by_key = {
+        ("CP", k): Demand(course.widened(15, 60), min_of(course, delayed_s=60), constant(0.0), 4.14, (None,))
+        for k, course in enumerate((goes, comes))
+    }
+    shares = share_out(by_key, {None: constant(25.0)}, now_s=0.0)
+    assert [shares["CP", 0].at(at) for at in (0, 980, 1050, 1061)] == [20, 20, 20, 5]
+    assert [shares["CP", 1].at(at) for at in (0, 986, 1050, 1061)] == [5, 5, 5, 20]
+    assert shares["CP", 1].narrowed(15, 60).at(1074) == 5, "its own clock may be ahead"
+    assert shares["CP", 1].narrowed(15, 60).at(1075) == 20
+
+
+def min_of(course, *, delayed_s):
+    return curves.lower(course.widened(15, 60), course.delayed(delayed_s))
 
 
 # --- holdings ------------------------------------------------------------------------------------------------------
@@ -164,6 +196,22 @@ def test_a_connector_counts_at_the_highest_that_it_may_hold_until_a_minute_after
     assert holdings.bound(KEY).at(NOW_S) == 0.0
     assert holdings.bound(KEY).at(NOW_S + 839) == 0.0
     assert holdings.bound(KEY).at(NOW_S + 841) == pytest.approx(4.14)  # its clock may be a minute ahead
+
+
+def test_periods_count_for_as_long_as_the_clock_may_be_off():
+    holdings = based()
+    place = Place(1, Slot.TRANSACTION, 3, "7")
+    limits = steps([(-math.inf, 8.0), (NOW_S + 300, 16.0), (NOW_S + 600, 0.0)])
+    profile = plan_profile(limits, place=place, end_s=NOW_S + 900, as_of=NOW, unit="A", wiring=AC)
+    holdings.sent(KEY, Held(2, profile, profile.reserved_kw(AC)))
+    holdings.accepted(KEY, 2)
+    amperes = [round(holdings.bound(KEY).at(NOW_S + at) / 0.69) for at in (239, 241, 659, 661)]
+    assert amperes == [8, 16, 16, 0], "unknown clocks may be a minute off"
+    holdings.set_clock(KEY, ClockBounds(15.0, 300.0))
+    amperes = [round(holdings.bound(KEY).at(NOW_S + at) / 0.69) for at in (284, 286, 899, 901, 1199, 1201)]
+    assert amperes == [8, 16, 16, 6, 6, 6]
+    assert holdings.prune(NOW_S + 1199) == []
+    assert holdings.prune(NOW_S + 1201) == [2], "only then is it surely gone"
 
 
 def test_a_late_acknowledgement_does_not_undo_a_newer_one():

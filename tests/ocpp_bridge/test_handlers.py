@@ -216,7 +216,8 @@ class Station2:
             }
             return {"status": book.install(payload["evseId"], as_16, running)}
         if action == "ClearChargingProfile":
-            return {"status": book.clear(payload["chargingProfileId"])}
+            purpose = payload.get("chargingProfileCriteria", {}).get("chargingProfilePurpose")
+            return {"status": book.clear(payload.get("chargingProfileId"), purpose)}
         if action == "GetCompositeSchedule":
             found = self.station._composite({**payload, "connectorId": payload["evseId"]})
             schedule = found["chargingSchedule"]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from core.publication import Publication
 from ocpp_bridge.admission import PublicationRefusedError, check_publication
+from ocpp_bridge.clocks import ClockWatch
 from ocpp_bridge.conductor import Conductor
 from ocpp_bridge.config import BridgeConfig
 from ocpp_bridge.desires import Override
@@ -26,15 +27,23 @@ PROTOCOL = Ocpp16()
 
 
 class Station:
-    """A station of one connector, the wire to it, and its transaction."""
+    """A station of one connector, the wire to it, its transaction, and its clock, which may be off."""
 
-    def __init__(self, name, book, max_periods):
+    def __init__(self, name, book, max_periods, skew_s):
         self.name = name
+        self.skew = timedelta(seconds=skew_s)
+        self.clock = ClockWatch()
         self.book = book
         self.book.max_periods = max_periods
         self.online = False
         self.wire = deque()
         self.running = None
+
+    def allowed_kw(self, at):
+        return self.book.allowed_kw(1, at + self.skew, self.running)
+
+    def edges(self):
+        return {edge - self.skew for edge in self.book.edges()}
 
     def process(self, step):
         action, payload = (
@@ -52,13 +61,14 @@ class Station:
 class World:
     """Stations, a lossy network, a clock and the conductor."""
 
-    def __init__(self, kit, count):
+    def __init__(self, kit, count, skews=(0,)):
         names = [f"CP-{k}" for k in range(count)]
         raw = kit.config_dict("unused", stations=names, limit_kw=LIMIT_KW)
         self.config = BridgeConfig.model_validate(raw)
         self.conductor = Conductor(self.config)
         self.stations = {
-            name: Station(name, kit.ProfileBook(), max_periods=(5, 24)[k % 2]) for k, name in enumerate(names)
+            name: Station(name, kit.ProfileBook(), max_periods=(5, 24)[k % 2], skew_s=skews[k % len(skews)])
+            for k, name in enumerate(names)
         }
         self.now = START
         self.wall_s = 0.0
@@ -94,10 +104,19 @@ class World:
         self.drop(station, arrived=False)
         self.connect(station)
         self.conductor.station_booted(station.name)
+        station.clock.forget()
+        self.conductor.clock_known(station.name, station.clock.bounds)
 
     def see(self, station):
         if station.online and station.running is not None:
             self.conductor.transaction((station.name, 1), str(station.running))
+
+    def stamp(self, station, age_s):
+        """It sends messages under the time of its own clock: one at once, others that are older."""
+        if station.online:
+            for age in (age_s, age_s, min(age_s, 4.9), age_s, age_s):
+                station.clock.note(self.now + station.skew - timedelta(seconds=age), self.now)
+            self.conductor.clock_known(station.name, station.clock.bounds)
 
     def answer(self, station, how):
         if not station.wire or not station.online:
@@ -155,9 +174,11 @@ class World:
 
     def settle(self):
         """Everybody answers until there is nothing left to say."""
-        for station in self.stations.values():
+        for k, station in enumerate(self.stations.values()):
             self.connect(station)
             self.see(station)
+            if k % 2:  # of the others it stays unknown what their clocks show
+                self.stamp(station, 1.0)
         for _ in range(60):
             self.pass_time(2)
             self.steps()
@@ -171,11 +192,11 @@ class World:
     def check(self):
         edges = {self.now}
         for station in self.stations.values():
-            edges |= {edge for edge in station.book.edges() if edge > self.now}
+            edges |= {edge for edge in station.edges() if edge > self.now}
         for edge in sorted(edges):
             together = 0.0
             for station in self.stations.values():
-                allowed = station.book.allowed_kw(1, edge, station.running)
+                allowed = station.allowed_kw(edge)
                 bound = self.conductor.holdings.bound((station.name, 1)).at(edge.timestamp())
                 assert allowed <= bound + 1e-6, f"{station.name} allows {allowed} kW at {edge}, counted as {bound}"
                 together += allowed
@@ -184,6 +205,7 @@ class World:
 
 weights = st.lists(st.integers(0, 9), min_size=0, max_size=60)
 station_index = st.integers(0, 4)
+clocks = st.lists(st.sampled_from([0, 0, 10, 45, 60, -10, -45, -60]), min_size=1, max_size=5)
 operations = st.one_of(
     st.tuples(st.just("publish"), weights, st.integers(1, 12)),
     st.tuples(st.just("answer"), station_index, st.sampled_from(["in time", "lost", "answer lost", "late"])),
@@ -192,6 +214,7 @@ operations = st.one_of(
     st.tuples(st.just("connect"), station_index),
     st.tuples(st.just("reboot"), station_index),
     st.tuples(st.just("see"), station_index),
+    st.tuples(st.just("stamp"), station_index, st.sampled_from([0.0, 0.9, 4.9, 60.0, 5000.0])),
     st.tuples(st.just("limit"), st.sampled_from([0.0, 3.0, 12.0, 30.0]), st.integers(1, 200)),
     st.tuples(st.just("time"), st.sampled_from([0.5, 3.0, 30.0, 61.0, 130.0, 900.0, 4000.0, 30000.0])),
 )
@@ -210,17 +233,18 @@ def perform(world, operation):
         station = stations[details[0] % len(stations)]
         if kind == "drop":
             world.drop(station, arrived=details[1])
-        elif kind == "answer":
-            world.answer(station, details[1])
+        elif kind in ("answer", "stamp"):
+            getattr(world, kind)(station, details[1])
         else:
             getattr(world, kind)(station)
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.integers(2, 5), st.lists(operations, min_size=5, max_size=60))
-@example(2, [("publish", [9, 0], 1), ("time", 30.0), ("publish", [0, 9], 1), ("answer", 1, "in time")])
-def test_what_stations_allow_together_never_exceeds_the_limit(kit, count, happenings):
-    world = World(kit, count)
+@given(st.integers(2, 5), clocks, st.lists(operations, min_size=5, max_size=60))
+@example(2, [0], [("publish", [9, 0], 1), ("time", 30.0), ("publish", [0, 9], 1), ("answer", 1, "in time")])
+@example(2, [45, -45], [("publish", [9, 0, 0, 9], 1), ("answer", 0, "in time"), ("answer", 1, "in time")])
+def test_what_stations_allow_together_never_exceeds_the_limit(kit, count, skews, happenings):
+    world = World(kit, count, skews)
     world.check()
     for operation in happenings:
         perform(world, operation)
@@ -230,9 +254,11 @@ def test_what_stations_allow_together_never_exceeds_the_limit(kit, count, happen
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.integers(2, 5), st.lists(operations, max_size=25), st.lists(st.integers(0, 9), min_size=5, max_size=20))
-def test_once_all_answer_the_plan_is_what_stations_allow(kit, count, happenings, final_weights):
-    world = World(kit, count)
+@given(
+    st.integers(2, 5), clocks, st.lists(operations, max_size=25), st.lists(st.integers(0, 9), min_size=5, max_size=20)
+)
+def test_once_all_answer_the_plan_is_what_stations_allow(kit, count, skews, happenings, final_weights):
+    world = World(kit, count, skews)
     for operation in happenings:
         perform(world, operation)
         world.steps()
@@ -244,6 +270,6 @@ def test_once_all_answer_the_plan_is_what_stations_allow(kit, count, happenings,
         station = world.stations[line.key[0]]
         planned = [one for one in line.entry.periods if one.start_at <= world.now][-1].limit_kw
         expected = planned if planned >= 4.14 else 0.0
-        allowed = station.book.allowed_kw(1, world.now, station.running)
+        allowed = station.allowed_kw(world.now)
         least = expected - 0.08 if station.book.max_periods == 24 else 0.0  # five periods cannot say every plan
         assert least <= allowed <= expected + 1e-6, f"{line.key}: {allowed} kW, planned {planned}"

@@ -67,26 +67,34 @@ async def test_half_a_character_is_read_as_a_question_mark(lone):
     assert wire.parse('[2,"a","X",{"t":"\\ud83d\\ude00"}]')[0][3] == {"t": "😀"}
 
 
-async def test_a_flood_of_nonsense_harms_nobody(bridge, kit):
+async def test_a_flood_of_nonsense_harms_nobody(kit, tmp_path):
+    """Nothing but fairness protects the honest station: the rude one may send as much as it can."""
     chance = random.Random(7)
-    async with bridge.station("CP-2") as honest:
+    config = kit.config_dict(tmp_path / "state")
+    config["link"] |= {"messages_per_s": 100_000}
+    async with kit.running_bridge(config) as bridge, bridge.station("CP-2") as honest:
         rude = await bridge.station("CP-1").connect()
         before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
         async def flood():
-            for _ in range(800):
+            for _ in range(2000):
                 await rude.send_raw(mutated(chance))
                 await asyncio.sleep(0)
 
+        def read():
+            """How many frames the bridge has read, the malformed ones included."""
+            return sum(bridge.bridge._recording.meters.frames[kind] for kind in ("in", "malformed"))
+
         flooding = asyncio.create_task(flood())
-        slowest = 0.0
+        others, served = 0, 0
         while not flooding.done():
-            begun = asyncio.get_running_loop().time()
+            before = read()
             assert "currentTime" in await honest.call("Heartbeat", {})
-            slowest = max(slowest, asyncio.get_running_loop().time() - begun)
+            others, served = max(others, read() - before - 1), served + 1
         await flooding
-        assert slowest < 2.0
-        assert "currentTime" in await rude.call("Heartbeat", {}, seconds=20)
+        assert served > 20
+        assert others < 20, "frames of the rude one that were read while an honest one waited"
+        assert "currentTime" in await rude.call("Heartbeat", {}, seconds=60)
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 100_000
         await rude.close()
 
@@ -111,8 +119,9 @@ async def test_a_full_disk_holds_deliveries_up_and_no_connection(lone, kit):
         await lone.reaches("big", "CP-1", "verified")
 
 
-async def test_dropping_and_returning_at_any_moment_ends_with_the_plan(bridge, kit):
+async def test_dropping_and_returning_at_any_moment_ends_with_the_plan(impatient, kit):
     """Seeded chaos: two stations drop, return, boot and fall silent while plans follow each other."""
+    bridge = impatient
     chance = random.Random(11)
     stations = [await bridge.station(name).connect() for name in ("CP-1", "CP-2")]
     for station in stations:
@@ -146,7 +155,7 @@ async def test_dropping_and_returning_at_any_moment_ends_with_the_plan(bridge, k
             power - 0.08 <= station.allowed_kw(1) <= power for station, power in zip(stations, planned, strict=True)
         )
 
-    await kit.eventually(as_planned, 10, lambda: f"{[one.allowed_kw(1) for one in stations]}, planned {planned}")
+    await kit.eventually(as_planned, 60, lambda: f"{[one.allowed_kw(1) for one in stations]}, planned {planned}")
     for station in stations:  # what a station holds already may still be on its way to being told
         await bridge.reaches(plan_id, station.station_id, "accepted", "verified")
     for station, transaction_id in zip(stations, ids, strict=True):

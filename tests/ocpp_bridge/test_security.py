@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import shutil
 import ssl
-import subprocess
 
 import pytest
 from hypothesis import given, settings
@@ -78,7 +76,7 @@ async def test_an_oversized_frame_ends_only_its_own_connection(bridge):
     async with bridge.station("CP-1") as honest:
         rude = await bridge.station("CP-2").connect()
         await rude.send_raw("x" * 300_000)
-        await asyncio.wait_for(rude.closed.wait(), 5)
+        await asyncio.wait_for(rude.closed.wait(), 60)
         assert "currentTime" in await honest.call("Heartbeat", {})
 
 
@@ -162,7 +160,7 @@ async def test_a_flood_is_slowed_down_and_not_lost(kit, tmp_path):
         begun_s = asyncio.get_running_loop().time()
         for k in range(60):
             await station.send_raw(json.dumps([2, f"flood-{k}", "Heartbeat", {}]))
-        assert "currentTime" in await station.call("Heartbeat", {}, seconds=20)
+        assert "currentTime" in await station.call("Heartbeat", {}, seconds=60)
         assert asyncio.get_running_loop().time() - begun_s > 0.8  # ten at once, then fifty a second
 
 
@@ -170,39 +168,15 @@ async def test_a_flood_is_slowed_down_and_not_lost(kit, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
-    """An authority of our own, a server's certificate and two stations'."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed, so no certificates can be made")
-    folder = tmp_path_factory.mktemp("certificates")
-
-    def run(*arguments):
-        subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True)
-
-    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
-    run("req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=authority")
-    (folder / "server.ext").write_text("subjectAltName=IP:127.0.0.1\n")
-    (folder / "client.ext").write_text("extendedKeyUsage=clientAuth\n")
-    for name, subject, extension in (
-        ("server", "bridge", "server.ext"),
-        ("CP-1", "CP-1", "client.ext"),
-        ("CP-2", "CP-2", "client.ext"),
-    ):
-        run("req", *new_key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={subject}")
-        signing = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", extension)
-        run("x509", "-req", "-in", f"{name}.csr", *signing, "-out", f"{name}.pem", "-days", "2")
-    not_before, not_after = "20200101000000Z", "20200102000000Z"
-    run("req", *new_key, "-keyout", "old.key", "-out", "old.csr", "-subj", "/CN=CP-1")
-    (folder / "index.txt").touch()
-    (folder / "serial").write_text("99\n")
-    (folder / "ca.cnf").write_text(
-        "[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nserial=serial\nnew_certs_dir=.\ncertificate=ca.pem\n"
-        "private_key=ca.key\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n"
-    )
-    dates = ("-startdate", not_before, "-enddate", not_after)
-    run("ca", "-batch", "-config", "ca.cnf", "-in", "old.csr", "-out", "old.pem", *dates, "-notext")
-    return folder
+def certificates(certificate_maker):
+    """An authority of our own, a server's certificate, two stations', and one that has run out."""
+    make = certificate_maker()
+    make.authority("ca")
+    make.signed("server", "subjectAltName=IP:127.0.0.1")
+    for name in ("CP-1", "CP-2"):
+        make.signed(name, "extendedKeyUsage=clientAuth")
+    make.expired("old", "CP-1")
+    return make.folder
 
 
 def client_tls(folder, name=None):

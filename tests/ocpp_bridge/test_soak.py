@@ -60,8 +60,10 @@ async def test_load(tmp_path):
 
 
 def check_fuzz(outcome, frames):
-    assert outcome.heard >= 0.98 * frames  # what is behind an oversized frame dies with its connection
-    assert outcome.beside_p50_ms < 10 * outcome.alone_p50_ms + 20
+    assert outcome.heard >= 0.995 * frames  # an oversized frame is not read
+    # Nonsense costs the honest station no more than as many good frames do, on this machine at this hour.
+    assert outcome.beside_p50_ms < 2 * outcome.good_p50_ms + 50
+    assert outcome.beside_p99_ms < 4 * outcome.good_p99_ms + 200
     assert outcome.memory_end_mb - outcome.memory_early_mb < 10
 
 

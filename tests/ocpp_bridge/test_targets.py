@@ -9,7 +9,9 @@ from ocpp_bridge.targets import Demand, Want, shrink
 
 
 def want(value: float, *, fallback: float = 0.0, least: float = 6.0) -> Want:
-    return Want(value, Demand(steps([(0.0, value)]), steps([(0.0, fallback)]), least, (None,)), 0.0)
+    return Want(
+        value, Demand(steps([(0.0, value)]), steps([(0.0, value)]), steps([(0.0, fallback)]), least, (None,)), 0.0
+    )
 
 
 def test_a_kilowatt_too_few_costs_nobody_everything() -> None:

@@ -167,6 +167,13 @@ def test_guests_are_reserved_what_they_are_given() -> None:
     assert [item.index for item in problem.connectors.items] == [0]
 
 
+def test_a_guest_is_load_that_drives_up_a_peak() -> None:
+    state = site(connector(1, transaction_id="7"), connector(2, transaction_id="guest"))
+    with_guest = assemble(state, [plugged(1)], as_of=AS_OF).problem
+    assert with_guest.base_load_kw.tolist() == pytest.approx([24.2] * 8 + [20.0] * (SLOTS - 8))
+    assert solve(with_guest).peak_kw >= 24.2 - 1e-6
+
+
 def test_idle_reserve_counts_a_plugged_vehicle_without_a_transaction_as_idle() -> None:
     reserve = idle_reserve_kw(site(connector(1), connector(2)), [(("CP-2", 1), 4, 8)])
     assert reserve[0].tolist() == [4.2] * SLOTS

@@ -192,10 +192,21 @@ def test_load_that_lies_ahead_of_the_run_waits_for_a_later_one(tmp_path: Path) -
     signal = Signal("site_load", tmp_path, path=tmp_path / "load.csv")
     first = signal.ingest()
     assert (first.read, first.landed, first.quarantined) == (1, 1, 0)
-    assert signal.ingest().landed == 0
+    assert signal.ingest().read == 0
     later = signal.ingest(AS_OF + HOUR)
-    assert (later.read, later.landed, later.duplicates, later.reasons) == (2, 1, 1, {"solar_kw_unreadable": 1})
+    assert (later.read, later.landed, later.duplicates, later.reasons) == (1, 1, 0, {"solar_kw_unreadable": 1})
     rows = signal.rows("site_load")
     assert [(one["base_load_kw"], one["pv_kw"]) for one in rows] == [(18.5, 0.0), (19.5, None)]
     assert rows[0]["available_at"] == datetime(2026, 2, 10, 14, tzinfo=UTC)
     assert signal.ingest(AS_OF + 2 * HOUR).read == 0
+
+
+def test_load_that_changes_before_its_time_has_come_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "load.csv"
+    path.write_text(LOAD, encoding="utf-8")
+    signal = Signal("site_load", tmp_path, path=path)
+    signal.ingest()
+    path.write_text(LOAD.replace("18.5", "18.6"), encoding="utf-8")
+    again = signal.ingest(AS_OF + timedelta(minutes=10))
+    assert (again.read, again.landed) == (1, 1)
+    assert [one["base_load_kw"] for one in signal.rows("site_load")] == [18.6]

@@ -45,7 +45,7 @@ async def test_a_plan_reaches_a_station_through_its_back_end(bridge, citrine, ki
         ]
         transaction_id = await station.start(1)
         plan_id = await bridge.publish([kit.entry("CP-1", 11, transaction_id=transaction_id)])
-        entry = await bridge.reaches(plan_id, "CP-1", "verified", seconds=30)
+        entry = await bridge.reaches(plan_id, "CP-1", "verified", seconds=60)
         assert entry["evidence"] == "composite"
         assert station.allowed_kw(1) == pytest.approx(11, abs=0.1)
         found = (await bridge.client.get("/stations")).json()["stations"][0]
@@ -58,10 +58,10 @@ async def test_queued_is_not_accepted(bridge, citrine, kit):
         transaction_id = await station.start(1)
         citrine.mute = True
         plan_id = await bridge.publish([kit.entry("CP-1", 11, transaction_id=transaction_id)])
-        await kit.eventually(lambda: station.installed("TxProfile"), 30, lambda: "nothing was sent")
+        await kit.eventually(lambda: station.installed("TxProfile"), 60, lambda: "nothing was sent")
         assert (await bridge.states(plan_id))[("CP-1", 1)]["state"] == "sent"
         citrine.mute = False
-        await bridge.reaches(plan_id, "CP-1", "accepted", "verified", seconds=30)
+        await bridge.reaches(plan_id, "CP-1", "accepted", "verified", seconds=60)
 
 
 async def test_what_the_station_refuses_is_refused(bridge, citrine, kit):
@@ -69,7 +69,7 @@ async def test_what_the_station_refuses_is_refused(bridge, citrine, kit):
         await bridge.settled("CP-1")
         plan_id = await bridge.publish([kit.entry("CP-1", 11, transaction_id=999)])  # no such transaction runs
         station.refused["SetChargingProfile"] = {"status": "Rejected"}
-        entry = await bridge.reaches(plan_id, "CP-1", "rejected", seconds=30)
+        entry = await bridge.reaches(plan_id, "CP-1", "rejected", seconds=60)
         assert entry["detail"] == "Rejected"
 
 
@@ -78,17 +78,17 @@ async def test_a_station_that_is_not_there_counts_as_away(bridge, citrine, kit):
         reasons = (await bridge.client.get("/health")).json()["reasons"]
         return any("No connection found for CP-1" in reason for reason in reasons)
 
-    await kit.eventually(told, 30, lambda: "health says nothing")
+    await kit.eventually(told, 60, lambda: "health says nothing")
     plan_id = await bridge.publish([kit.entry("CP-1", 11)])
     assert "SetChargingProfile" not in citrine.actions()
     async with station_of(kit, citrine):
-        await bridge.reaches(plan_id, "CP-1", "accepted", "verified", seconds=30)
+        await bridge.reaches(plan_id, "CP-1", "accepted", "verified", seconds=60)
 
     async def away():
         await bridge.publish([kit.entry("CP-1", 9)])
         return not (await bridge.client.get("/stations")).json()["stations"][0]["connected"]
 
-    await kit.eventually(away, 30, lambda: "still taken for connected")
+    await kit.eventually(away, 60, lambda: "still taken for connected")
 
 
 async def test_a_back_end_that_makes_no_sense_is_tried_again(bridge, citrine, kit):
@@ -97,15 +97,15 @@ async def test_a_back_end_that_makes_no_sense_is_tried_again(bridge, citrine, ki
         transaction_id = await station.start(1)
         citrine.babbles = True
         plan_id = await bridge.publish([kit.entry("CP-1", 11, transaction_id=transaction_id)])
-        await kit.eventually(lambda: citrine.actions()[-1] == "SetChargingProfile", 30, lambda: "not asked")
+        await kit.eventually(lambda: citrine.actions()[-1] == "SetChargingProfile", 60, lambda: "not asked")
 
         async def told():
             reasons = (await bridge.client.get("/health")).json()["reasons"]
             return any("makes no sense" in reason for reason in reasons)
 
-        await kit.eventually(told, 30, lambda: "health says nothing")
+        await kit.eventually(told, 60, lambda: "health says nothing")
         citrine.babbles = False
-        await bridge.reaches(plan_id, "CP-1", "accepted", "verified", seconds=30)
+        await bridge.reaches(plan_id, "CP-1", "accepted", "verified", seconds=60)
 
 
 async def test_revoking_reaches_through(bridge, citrine, kit):

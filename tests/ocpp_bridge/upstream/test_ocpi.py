@@ -106,10 +106,10 @@ async def test_asked_too_often_or_without_a_result_it_is_tried_again(bridge, cpo
     await cpo.tell(bridge.http, "s-1", EVSES[1], "ACTIVE")
     cpo.refuses["s-1"] = "TOO_OFTEN"
     plan_id = await bridge.publish([kit.entry("HUB", 11, transaction_id="s-1")])
-    await kit.eventually(lambda: len(cpo.requests) >= 2, 30, lambda: "not tried again")
+    await kit.eventually(lambda: len(cpo.requests) >= 2, 60, lambda: "not tried again")
     assert (await bridge.states(plan_id))[("HUB", 1)]["state"] == "sent"
     del cpo.refuses["s-1"]
-    await bridge.reaches(plan_id, "HUB", "accepted", "verified", seconds=10)
+    await bridge.reaches(plan_id, "HUB", "accepted", "verified", seconds=60)
 
 
 async def test_what_no_session_holds_counts_at_the_hardware_s_maximum(bridge, cpo, kit):
@@ -138,7 +138,7 @@ async def test_a_connector_that_a_plan_leaves_out_loses_its_profile(bridge, cpo,
     plan_id = await bridge.publish([kit.entry("HUB", 5, transaction_id="s-1")])
     await bridge.reaches(plan_id, "HUB", "verified")
     await bridge.publish([])
-    await kit.eventually(lambda: ("DELETE", "s-1") in cpo.requests, 30, lambda: "nothing was deleted")
+    await kit.eventually(lambda: ("DELETE", "s-1") in cpo.requests, 60, lambda: "nothing was deleted")
     assert cpo.profiles == {}
 
 

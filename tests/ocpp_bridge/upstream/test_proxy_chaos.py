@@ -111,7 +111,7 @@ async def run(kit, tmp_path, seed, transactions):
             upstream = (await proxy.client.get("/stations")).json()["stations"][0]["upstream"]
             return upstream["connected"] and upstream["waiting"] == 0 and upstream["set_aside"] == 0
 
-        await kit.eventually(drained, 20, lambda: "not all was delivered")
+        await kit.eventually(drained, 60, lambda: "not all was delivered")
         frames = (await proxy.client.get("/frames")).text
         assert 'event="upstream_kept"' in (await proxy.client.get("/metrics")).text, "no weather at all"
         await station.close()

@@ -154,7 +154,7 @@ async def test_a_killed_bridge_still_tells_the_back_end_all(kit, tmp_path):
         for k in range(5):
             await station.meter(1, {"value": str(1000 + k)})
         await kill(process)
-        await asyncio.wait_for(station.closed.wait(), 20)
+        await asyncio.wait_for(station.closed.wait(), 60)
 
         process = await start(file, kit.token)
         await station.connect(boot=False)
@@ -167,7 +167,7 @@ async def test_a_killed_bridge_still_tells_the_back_end_all(kit, tmp_path):
             assert {one.payload["transactionId"] for one in kept[1:]} == {501}
             # The pair of ids survives a second death.
             await kill(process)
-            await asyncio.wait_for(station.closed.wait(), 20)
+            await asyncio.wait_for(station.closed.wait(), 60)
             process = await start(file, kit.token)
             await station.connect(boot=False)
             station.refused["RemoteStopTransaction"] = {"status": "Accepted"}

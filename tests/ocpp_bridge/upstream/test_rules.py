@@ -145,7 +145,9 @@ def test_everything_else_passes_unchanged():
 
 @pytest.mark.parametrize("version", ["1.6", "2.0.1", "2.1"])
 def test_a_clean_slate_fits_the_schemas(version):
-    assert [schema_error(version, *request) for request in rules.clean_slate(version)] == [None, None]
+    for has_back_end in (True, False):
+        requests = rules.clean_slate(version, has_back_end=has_back_end)
+        assert [schema_error(version, *request) for request in requests] == [None] * (2 if has_back_end else 3)
 
 
 def call(action, **payload):

@@ -1,4 +1,4 @@
-"""Proxy mode in OCPP 2.0.1, and the subprotocol that station and back end have in common."""
+"""Proxy mode in OCPP 2.0.1 and 2.1, and the subprotocol that station and back end have in common."""
 
 import pytest
 from websockets.typing import Subprotocol
@@ -44,13 +44,18 @@ def csms():
     return Csms(tokens={"TAG-1"})
 
 
-async def test_a_transaction_survives_the_loss_of_its_back_end(kit, tmp_path, csms):
+BOTH = pytest.mark.parametrize("subprotocol", ["ocpp2.0.1", "ocpp2.1"])
+
+
+@BOTH
+async def test_a_transaction_survives_the_loss_of_its_back_end(kit, tmp_path, csms, subprotocol):
     async with csms.serving() as there:
         port = there.port
     async with kit.running_bridge(config_of(kit, tmp_path, csms)) as proxy:
         async with csms.serving(port):
-            station = await able(proxy.station("CP-1")).connect(boot=False, subprotocols=("ocpp2.0.1",))
+            station = await able(proxy.station("CP-1")).connect(boot=False, subprotocols=(subprotocol,))
             await csms.until(lambda: "CP-1" in csms.sockets)
+            assert csms.sockets["CP-1"].subprotocol == subprotocol
             assert (await station.call("BootNotification", BOOT))["interval"] == 300
             assert (await station.call("TransactionEvent", event("Started", 0)))["idTokenInfo"]["status"] == "Accepted"
         # Away: a running transaction goes on, whatever its token; a stranger may not begin.
@@ -67,9 +72,10 @@ async def test_a_transaction_survives_the_loss_of_its_back_end(kit, tmp_path, cs
         await station.close()
 
 
-async def test_the_limits_stay_the_bridge_s(kit, tmp_path, csms):
+@BOTH
+async def test_the_limits_stay_the_bridge_s(kit, tmp_path, csms, subprotocol):
     async with csms.serving(), kit.running_bridge(config_of(kit, tmp_path, csms)) as proxy:
-        station = await able(proxy.station("CP-1")).connect(boot=False, subprotocols=("ocpp2.0.1",))
+        station = await able(proxy.station("CP-1")).connect(boot=False, subprotocols=(subprotocol,))
         await csms.until(lambda: "CP-1" in csms.sockets)
         await station.call("BootNotification", BOOT)
         await proxy.settled("CP-1")
@@ -108,6 +114,31 @@ async def test_the_limits_stay_the_bridge_s(kit, tmp_path, csms):
         await station.close()
 
 
+async def test_what_2_1_adds_cannot_move_our_limits(kit, tmp_path, csms):
+    """Dynamic updates of our profiles are refused; what has nothing to do with limits goes through as it is."""
+    async with csms.serving(), kit.running_bridge(config_of(kit, tmp_path, csms)) as proxy:
+        station = able(proxy.station("CP-1"))
+        station.refused["NotifyAllowedEnergyTransfer"] = {"status": "Accepted"}
+        await station.connect(boot=False, subprotocols=("ocpp2.1",))
+        await csms.until(lambda: "CP-1" in csms.sockets)
+        await station.call("BootNotification", BOOT)
+        await proxy.settled("CP-1")
+        ours = next(
+            payload["chargingProfile"]["id"] for action, payload in station.received if action == "SetChargingProfile"
+        )
+        update = {"chargingProfileId": ours, "scheduleUpdate": {"limit": 32.0}}
+        assert (await csms.call("CP-1", "UpdateDynamicSchedule", update, uid="d-1")).payload["status"] == "Rejected"
+        priority = {"transactionId": "tx-a", "activate": True}
+        assert (await csms.call("CP-1", "UsePriorityCharging", priority, uid="d-2")).payload["status"] == "NoProfile"
+        told = {"UpdateDynamicSchedule", "UsePriorityCharging"} & {action for action, _ in station.received}
+        assert told == set()
+        energy = {"transactionId": "tx-a", "allowedEnergyTransfer": ["AC_three_phase"]}
+        answer = await csms.call("CP-1", "NotifyAllowedEnergyTransfer", energy, uid="d-3")
+        assert answer.payload == {"status": "Accepted"}
+        assert ("NotifyAllowedEnergyTransfer", energy) in station.received
+        await station.close()
+
+
 async def test_a_station_that_offers_more_is_held_to_what_its_back_end_speaks(kit, tmp_path):
     csms = Csms(tokens={"TAG-1"}, subprotocols=(Subprotocol("ocpp1.6"),))
     config = config_of(kit, tmp_path, csms, subprotocols=["ocpp1.6"])
@@ -131,5 +162,5 @@ async def test_a_back_end_without_a_common_subprotocol_is_named(kit, tmp_path):
             reasons = (await proxy.client.get("/health")).json()["reasons"]
             return any("its back end is away" in reason for reason in reasons)
 
-        await kit.eventually(told, 30, lambda: "health says nothing")
+        await kit.eventually(told, 60, lambda: "health says nothing")
         assert await station.start(1) > 0
