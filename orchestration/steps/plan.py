@@ -25,7 +25,7 @@ from orchestration.steps.overrides import overrides_in_force
 from orchestration.steps.publish import PATIENCE_S, PublishReport, publish
 from orchestration.steps.requests import RequestBook, daily_consumption
 from orchestration.steps.return_forecasts import ReturnForecast, return_forecasts
-from orchestration.steps.site_inputs import SiteInputs, read_site_inputs
+from orchestration.steps.site_inputs import PowerSource, SiteInputs, read_site_inputs
 from orchestration.steps.workplace import Workplace
 from planning.assembly import Assembled
 from planning.changes import PlanFacts, changes, expected_soc
@@ -109,7 +109,13 @@ def plan_site(
     fleet = read_fleet_state(workplace.landing, workplace.registry, site_id=site_id, as_of=as_of)
     start_at = floor_to_slot(as_of)
     inputs = read_site_inputs(
-        workplace.landing, workplace.registry, site_id=site_id, as_of=as_of, start_at=start_at, slots=HORIZON_SLOTS
+        workplace.landing,
+        workplace.registry,
+        site_id=site_id,
+        as_of=as_of,
+        start_at=start_at,
+        slots=HORIZON_SLOTS,
+        models_dir=workplace.settings.models_dir,
     )
     book = RequestBook(
         site,
@@ -131,7 +137,12 @@ def plan_site(
     plan_id = f"{site_id}-{as_of:%Y%m%dT%H%M%SZ}-{digest[:12]}"
     phases = {vehicle.vehicle_id: vehicle.phases for vehicle in workplace.registry.vehicles}
     publication = to_publication(plan, assembled.problem, state, plan_id=plan_id, as_of=as_of, vehicle_phases=phases)
-    inputs_of_plan = {**assembled.inputs, "leaning": hedged.leaning, "prices": _price_inputs(inputs)}
+    inputs_of_plan = {
+        **assembled.inputs,
+        "leaning": hedged.leaning,
+        "prices": _price_inputs(inputs),
+        "power": _power_inputs(inputs),
+    }
     planned = SitePlan(plan_id, as_of, assembled.problem, plan, inputs_of_plan, publication)
     before = facts_of_latest(workplace.landing, site_id=site_id, before=as_of)
     changed = changes(before, _facts(planned), trigger=trigger)
@@ -145,6 +156,19 @@ def _price_inputs(inputs: SiteInputs) -> dict[str, Any]:
     assumed = inputs.slots if inputs.price is None else inputs.price.assumed_slots
     rule = "no price is known" if inputs.price is None else "the same quarter-hour of the latest day known"
     return {"assumed_slots": assumed, "rule": rule if assumed else None}
+
+
+def _power_inputs(inputs: SiteInputs) -> dict[str, Any]:
+    """Return what forecast other load and solar output, and what it knew; None where nobody metered them."""
+
+    def said(source: PowerSource | None) -> dict[str, Any] | None:
+        if source is None:
+            return None
+        newest = source.newest_input_at
+        at = None if newest is None else format_instant(newest)
+        return {"name": source.name, "version": source.version, "newest_input_at": at}
+
+    return {name: said(source) for name, source in inputs.load_sources.items()}
 
 
 def with_overrides(assembled: Assembled, overrides: Sequence[Override]) -> Assembled:
