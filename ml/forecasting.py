@@ -204,7 +204,7 @@ def forecast_power(
         choice = ChosenForecaster.of(stored, target, as_of=instant)
         rows = power_rows(
             known, target.name, site_id=site_id, timezone=timezone, since=choice.since, asked=asked
-        ).with_columns(vehicle_id=pl.lit(None, pl.String), newest_fact_at=pl.col("known_at").max())
+        ).with_columns(vehicle_id=pl.lit(None, pl.String))
         frames.append(_forecast_target(rows, target, choice, _Where(site_id, instant)))
     return pl.concat(frames).sort("target", "subject_id")
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import polars as pl
 
+from core.time_grid import SLOT
 from ml.dataset import as_of_join
 from ml.history import Statistic, add_history
 
@@ -79,7 +80,7 @@ def with_local_time(rows: pl.DataFrame, timezone: str) -> pl.DataFrame:
 
 
 def _add_level(rows: pl.DataFrame, finished: pl.DataFrame) -> pl.DataFrame:
-    """Add the newest metered power, and by how much that, and the last day's mean, exceed what is usual for them."""
+    """Add the newest metered power, when that was, and by how much it, and the last day's mean, exceed what is usual."""
     # What is usual must itself have been known: the median of the earlier slots of the same kind.
     kind = list(GROUPS["kind_quarter"])
     usual = pl.col("power_kw").shift().rolling_median(20, min_samples=1).over(kind)
@@ -87,6 +88,7 @@ def _add_level(rows: pl.DataFrame, finished: pl.DataFrame) -> pl.DataFrame:
     facts = level.select(
         "site_id",
         "known_at",
+        newest_fact_at=pl.col("slot_at") + SLOT,
         power_now_kw="power_kw",
         power_now_over_usual_kw="over_usual_kw",
         power_day_over_usual_kw=pl.col("over_usual_kw").rolling_mean(96, min_samples=1).over("site_id"),

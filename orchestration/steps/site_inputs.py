@@ -15,7 +15,7 @@ from core.time_grid import local_day, slot_starts
 from ingestion.registry import Registry
 from ingestion.registry.models import DemandCharge, Site
 from ml.forecasting import forecast_power
-from ml.targets import BASE_LOAD, PV, RUNG_DEFAULT
+from ml.targets import BASE_LOAD, PV, RUNG_DEFAULT, Target
 from planning.site_signals import LoadForecast, Signal, load_forecast, price_signal, site_import
 
 HISTORY = timedelta(days=35)
@@ -116,18 +116,25 @@ def with_forecasts(expected: LoadForecast, rows: pl.DataFrame) -> tuple[LoadFore
         expected: Without forecasts.
         rows: See ``ml.forecasting.forecast_power``: a row of both targets for each slot.
     """
-    columns: dict[str, Array] = {}
-    sources: dict[str, PowerSource | None] = {}
-    for target, careful, quantile in ((BASE_LOAD, "base_load_high_kw", "q95"), (PV, "pv_low_kw", "q05")):
-        mine = rows.filter(pl.col("target") == target.name).sort("subject_id")
-        if (mine["rung"] == RUNG_DEFAULT).all():
-            sources[target.name] = None
-            continue
-        columns |= {target.name: mine["q50"].to_numpy(), careful: mine[quantile].to_numpy()}
-        newest = mine["newest_input_at"].max()
-        known = newest if isinstance(newest, datetime) else None
-        sources[target.name] = PowerSource(mine["name"][0], mine["model_version"][0], known)
-    return replace(expected, **columns), sources
+    base, sun = _forecast_of(rows, BASE_LOAD), _forecast_of(rows, PV)
+    if base is not None:
+        expected = replace(expected, base_load_kw=base["q50"].to_numpy(), base_load_high_kw=base["q95"].to_numpy())
+    if sun is not None:
+        expected = replace(expected, pv_kw=sun["q50"].to_numpy(), pv_low_kw=sun["q05"].to_numpy())
+    return expected, {BASE_LOAD.name: _source_of(base), PV.name: _source_of(sun)}
+
+
+def _forecast_of(rows: pl.DataFrame, target: Target) -> pl.DataFrame | None:
+    """Return a target's rows by slot; None where nothing was ever known of it."""
+    mine = rows.filter(pl.col("target") == target.name).sort("subject_id")
+    return None if (mine["rung"] == RUNG_DEFAULT).all() else mine
+
+
+def _source_of(rows: pl.DataFrame | None) -> PowerSource | None:
+    if rows is None:
+        return None
+    newest = rows["newest_input_at"].max()
+    return PowerSource(rows["name"][0], rows["model_version"][0], newest if isinstance(newest, datetime) else None)
 
 
 def _peak_charges(

@@ -39,9 +39,12 @@ def depot(*, later_h: float) -> Workplace:
 
 def tick(definitions: dg.Definitions) -> list[dg.RunRequest]:
     schedule = next(one for one in definitions.schedules or [] if one.name == "train_on_drift_schedule")
-    return list(
-        schedule.evaluate_tick(dg.build_schedule_context(scheduled_execution_time=LOOKED_AT)).run_requests or []
-    )
+    with dg.instance_for_test() as instance:
+        instance.add_dynamic_partitions("site", [SITE])
+        context = dg.build_schedule_context(
+            instance=instance, scheduled_execution_time=LOOKED_AT, repository_def=definitions.get_repository_def()
+        )
+        return list(schedule.evaluate_tick(context).run_requests or [])
 
 
 @pytest.mark.parametrize("later_h", [0.0, 3.0])
