@@ -80,7 +80,7 @@ def with_local_time(rows: pl.DataFrame, timezone: str) -> pl.DataFrame:
 
 
 def _add_level(rows: pl.DataFrame, finished: pl.DataFrame) -> pl.DataFrame:
-    """Add the newest metered power, when that was, and by how much it, and the last day's mean, exceed what is usual."""
+    """Add the newest metered power, when that was, and by how much it and the last day's mean exceed what is usual."""
     # What is usual must itself have been known: the median of the earlier slots of the same kind.
     kind = list(GROUPS["kind_quarter"])
     usual = pl.col("power_kw").shift().rolling_median(20, min_samples=1).over(kind)
