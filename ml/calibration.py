@@ -117,9 +117,8 @@ def _at_counts(
 def corrections(scores: FloatArray, levels: FloatArray, *, default_spread: float) -> FloatArray:
     """Return what to add to each level's quantile, so that it would have covered the scores' share of outcomes.
 
-    The conformal rank counts the coming outcome as one more, and lies between two scores where it must: the next one
-    outwards would cover more than is claimed. Where so few outcomes cannot bear a level, the outermost score is widened
-    by the spread of what was seen, or by the default spread.
+    The conformal rank counts the coming outcome as one more; where so few outcomes cannot bear a level, the outermost
+    score is widened by the spread of what was seen, or by the default spread.
 
     Args:
         scores: Actual minus raw quantile, shape (outcomes, levels).
@@ -132,9 +131,11 @@ def corrections(scores: FloatArray, levels: FloatArray, *, default_spread: float
     if count == 0:
         return np.asarray(default_spread * ndtri(LEVELS))
     ordered = np.sort(scores, axis=0)
-    ranks = (count + 1) * levels
-    ranks[MEDIAN_INDEX] = (count + 1) / 2
-    picked = _at_ranks(ordered, ranks)
+    upper = LEVELS >= 0.5
+    ranks = np.where(upper, np.ceil((count + 1) * levels), np.floor((count + 1) * levels)).astype(np.int64)
+    ranks[MEDIAN_INDEX] = (count + 1) // 2
+    columns = np.arange(len(LEVELS))
+    picked = ordered[np.clip(ranks, 1, count) - 1, columns]
     spread = ordered[:, MEDIAN_INDEX].std() if count >= 5 else default_spread
     short = (ranks > count).astype(float) - (ranks < 1)
     return np.asarray(picked + short * 0.5 * spread)
@@ -163,13 +164,5 @@ def steered_levels(scores: FloatArray, parameters: CalibrationParameters) -> Flo
 
 
 def _at_levels(ordered: FloatArray, levels: FloatArray) -> FloatArray:
-    return _at_ranks(ordered, (len(ordered) + 1) * levels)
-
-
-def _at_ranks(ordered: FloatArray, ranks: FloatArray) -> FloatArray:
-    """Return the scores at ranks (from 1) of each column, between two neighbours where a rank lies between them."""
-    inside = np.clip(ranks, 1, len(ordered))
-    below = np.floor(inside).astype(np.int64)
-    columns = np.arange(ordered.shape[1])
-    low, high = ordered[below - 1, columns], ordered[np.minimum(below, len(ordered) - 1), columns]
-    return np.asarray(low + (inside - below) * (high - low))
+    ranks = np.clip(np.ceil(len(ordered) * levels).astype(np.int64), 1, len(ordered)) - 1
+    return np.asarray(ordered[ranks, np.arange(len(levels))])
