@@ -73,6 +73,7 @@ class Station:
         self.version = personality.versions[0]
         self.on_restart: Callable[[], None] = lambda: None
         self._registers_kwh = dict.fromkeys(self.connector_ids, 100.0)
+        self._turn = asyncio.Lock()
         self._stuck: set[int] = set()
         self._now_s = now_s
         self._vehicle_kw = vehicle_kw
@@ -245,15 +246,17 @@ class Station:
         self.heard.append((action, payload))
         self.calls[action] += 1
         fate = self.network(action)
-        if fate.before_s:
-            await asyncio.sleep(fate.before_s)
-        if not fate.is_heard:
-            return None
         reply: Json | CallError
-        try:
-            reply = answer(self, self.version, action, payload)
-        except CallError as error:
-            reply = error
+        # What came first is taken in first, also where the connection is another by then; answers may overtake.
+        async with self._turn:
+            if fate.before_s:
+                await asyncio.sleep(fate.before_s)
+            if not fate.is_heard:
+                return None
+            try:
+                reply = answer(self, self.version, action, payload)
+            except CallError as error:
+                reply = error
         delay_s = fate.after_s + (self.personality.answer_delay_s if action == "SetChargingProfile" else 0.0)
         if delay_s:
             await asyncio.sleep(delay_s)
