@@ -7,6 +7,7 @@ planned together. The same case is a test (evcc PR #31902).
 import sys
 from typing import Any
 
+from benchmarks.sample_problem import problem_record, vehicle_record
 from planning.baselines import baseline
 from planning.documents import problem_from_record
 from planning.model import FloatArray, Plan, Problem
@@ -23,43 +24,15 @@ TEXT = 'font-family="sans-serif" font-size="12" fill="#222"'
 
 def cheap_slot_record() -> dict[str, Any]:
     """Return the case as ``planning_problem/1``."""
-    van = {
-        "arrival_slot": 0,
-        "departure_slot": SLOTS,
-        "battery_kwh": 60.0,
-        "start_soc_pct": 50.0,
-        "required_soc_pct": 53.0,
-        "current_type": "ac",
-        "max_power_kw": 11.0,
-        "min_power_kw": 4.14,
-        "taper_power_kw": 11.0,
-        "taper_knee_soc_pct": 95.0,
-        "taper_end_fraction": 0.2,
-        "efficiency": 0.9,
-        "priority": 1,
-        "plugged_connector": None,
-        "transaction_id": None,
-    }
-    return {
-        "schema": "depotwise.planning_problem/1",
-        "site_id": "one-cheap-slot",
-        "currency": "EUR",
-        "start_at": "2026-02-10T00:00:00Z",
-        "slot_minutes": 15,
-        "slots": SLOTS,
-        "grid_limit_kw": [10.0 + ROOM_KW] * SLOTS,
-        "base_load_kw": [10.0] * SLOTS,
-        "pv_kw": [0.0] * SLOTS,
-        "price_per_kwh": [0.05 if slot == CHEAP_SLOT else 0.40 for slot in range(SLOTS)],
-        "feed_in_per_kwh": 0.0,
-        "demand_charges": [],
-        "shortfall_price_per_kwh": 100.0,
-        "battery": None,
-        "connectors": None,
-        "groups": [],
-        "enforce_min_power": False,
-        "vehicles": [{"vehicle_id": f"van-{row + 1}", **van} for row in range(VANS)],
-    }
+    van = {"departure_slot": SLOTS, "required_soc_pct": 53.0}
+    return problem_record(
+        [vehicle_record(f"van-{row + 1}", **van) for row in range(VANS)],
+        slots=SLOTS,
+        site_id="one-cheap-slot",
+        grid_limit_kw=[10.0 + ROOM_KW] * SLOTS,
+        price_per_kwh=[0.05 if slot == CHEAP_SLOT else 0.40 for slot in range(SLOTS)],
+        demand_charges=[],
+    )
 
 
 def panel(title: str, plan: Plan, top_px: int) -> list[str]:

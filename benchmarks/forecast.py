@@ -8,6 +8,8 @@ import argparse
 import os
 import resource
 import secrets
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -27,6 +29,7 @@ from ingestion.imports import import_path
 from ml.evaluation.command import backtest
 from ml.evaluation.intervals import ALLOWED_DIP_PP
 from ml.forecasting import forecast_site
+from ml.models.quantile_trees import TreeParameters
 from ml.training import train_site
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "forecasts.md"
@@ -248,30 +251,53 @@ def land(landing: Landing, entity: str, rows: pl.DataFrame) -> None:
 
 def measured(label: str, work: Callable[[], object]) -> None:
     """Print how long some work took, and the peak memory of the process so far."""
-    started = time.perf_counter()
+    wall, cpu = time.perf_counter(), time.process_time()
     work()
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-    print(f"{label}: {time.perf_counter() - started:.1f} s, peak memory {peak_gb:.2f} GB")
+    print(f"{label}: {wall:.1f} s, CPU {cpu:.1f} s, peak memory {peak_gb:.2f} GB", flush=True)
 
 
-def measure_speed() -> None:
-    """Train 1,000 vehicles over 365 days, and forecast 10,000 vehicles with ten weeks of history."""
+@dataclass(frozen=True)
+class Job:
+    """A large fleet, and what is measured on it: a forecast, or a training with the forecast that follows."""
+
+    label: str
+    vehicles: int
+    days: int
+    trains: bool
+
+
+JOBS = {
+    "train": Job("1,000 vehicles x 365 days", 1_000, 365, trains=True),
+    "forecast": Job("10,000 vehicles x 70 days", 10_000, 70, trains=False),
+}
+
+
+def measure_speed(name: str, *, threads: int) -> None:
+    """Land a fleet, and measure in a process of its own, whose peak memory is that of the work alone."""
+    job = JOBS[name]
     with tempfile.TemporaryDirectory() as home:
-        landing, models = Landing(Path(home) / "landing"), Path(home) / "models"
-        land_fleet(landing, vehicles=1000, days=365)
-        as_of = START + timedelta(days=364, hours=11)
+        land_fleet(Landing(Path(home) / "landing"), vehicles=job.vehicles, days=job.days)
+        command = [sys.executable, "-m", "benchmarks.forecast", "--measure", name, "--home", home]
+        limited = {**os.environ, "POLARS_MAX_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+        subprocess.run([*command, "--threads", str(threads)], check=True, env=limited)
+
+
+def measure(name: str, home: Path, *, threads: int) -> None:
+    """Measure a job on the fleet that was landed."""
+    job, landing, models = JOBS[name], Landing(home / "landing"), home / "models"
+    as_of = START + timedelta(days=job.days - 1, hours=11)
+    parameters = TreeParameters(threads=threads)
+    if job.trains:
         measured(
-            "train 1,000 vehicles x 365 days",
-            lambda: train_site(landing, site_id="north", as_of=as_of, models_dir=models),
+            f"train {job.label}",
+            lambda: train_site(landing, site_id="north", as_of=as_of, models_dir=models, parameters=parameters),
         )
-    with tempfile.TemporaryDirectory() as home:
-        landing, models = Landing(Path(home) / "landing"), Path(home) / "models"
-        land_fleet(landing, vehicles=10_000, days=70)
-        as_of = START + timedelta(days=69, hours=11)
-        measured(
-            "forecast 10,000 vehicles, untrained",
-            lambda: forecast_site(landing, site_id="north", as_of=as_of, models_dir=models),
-        )
+    measured(
+        f"forecast {job.label}{', trained' if job.trains else ''}",
+        lambda: forecast_site(landing, site_id="north", as_of=as_of, models_dir=models),
+    )
 
 
 def main() -> None:
@@ -279,14 +305,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, help="folder with data/: writes the tables of docs/forecasts.md")
     parser.add_argument("--only", default="", help="part of a title or target: leaves the other tables as they are")
-    parser.add_argument("--speed", action="store_true", help="measures training and forecasting of large fleets")
+    parser.add_argument("--speed", nargs="*", choices=JOBS, help="measures large fleets; without a name, all of them")
+    parser.add_argument("--threads", type=int, default=2, help="threads that --speed allows")
+    parser.add_argument("--measure", choices=JOBS, help=argparse.SUPPRESS)
+    parser.add_argument("--home", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     # Nothing of a backtest outlives it, so neither needs the key of its pseudonyms.
     os.environ.setdefault(KEY_VARIABLE, secrets.token_hex(32))
     if arguments.shared is not None:
         write_tables(arguments.shared / "data", only=arguments.only)
-    if arguments.speed:
-        measure_speed()
+    if arguments.measure:
+        measure(arguments.measure, arguments.home, threads=arguments.threads)
+    if arguments.speed is not None:
+        for name in arguments.speed or JOBS:
+            measure_speed(name, threads=arguments.threads)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ Here landing rows become the event tables that questions and features are made o
 they are taken as known at ``as_of``; everything that happens keeps the instant at which it became known.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -52,8 +52,14 @@ class FleetFacts:
         return max(known) if known else None
 
 
-def fleet_facts(known: KnownFacts, *, site_id: str | None) -> FleetFacts:
+def fleet_facts(known: KnownFacts, *, site_id: str | None, states_since: datetime | None = None) -> FleetFacts:
     """Gather a site's facts; without a site, those of all vehicles, which then share one time zone.
+
+    Args:
+        known: The as-of view of the landing zone.
+        site_id: Site, as the configuration names it.
+        states_since: States of vehicles whose trips are told are read from there on only; of the others, states are
+            all that tells what they did, and are read as far back as everything else.
 
     Raises:
         UnknownSiteError: the site is named by no configuration and no vehicle.
@@ -63,7 +69,7 @@ def fleet_facts(known: KnownFacts, *, site_id: str | None) -> FleetFacts:
     # Without a site, vehicles that only events name belong to it as well.
     asked = None if site_id is None else registered["vehicle_id"]
     trips = known.versions("trip", columns=TRIP_COLUMNS, vehicles=asked, ordered=False)
-    snapshots = known.versions("vehicle_snapshot", columns=SNAPSHOT_COLUMNS, vehicles=asked)
+    snapshots = _states(known, trips, asked, states_since)
     vehicles = registered if site_id is not None else _with_others(registered, [trips, snapshots])
     homes = vehicles.select("vehicle_id", "home_site_id")
     trips = assign_cycles(_trips(trips, snapshots, homes), timezone=timezone)
@@ -98,19 +104,33 @@ def site_timezone(known: KnownFacts, *, site_id: str | None) -> str:
     return str(zones[0]) if len(zones) == 1 else DEFAULT_TIMEZONE
 
 
+def _states(known: KnownFacts, trips: pl.DataFrame, asked: pl.Series | None, since: datetime | None) -> pl.DataFrame:
+    """Return the states of vehicles, oldest knowledge first."""
+    if asked is None or since is None:
+        return known.versions("vehicle_snapshot", columns=SNAPSHOT_COLUMNS, vehicles=asked)
+    is_told = asked.is_in(trips["vehicle_id"].unique().implode())
+    lately = replace(known, since=max(since, known.since or since))
+    recent = lately.versions("vehicle_snapshot", columns=SNAPSHOT_COLUMNS, vehicles=asked.filter(is_told))
+    if is_told.all():
+        return recent
+    others = known.versions("vehicle_snapshot", columns=SNAPSHOT_COLUMNS, vehicles=asked.filter(~is_told))
+    return pl.concat([recent, others]).sort("available_at", "observed_at", maintain_order=True)
+
+
 def _registered(known: KnownFacts, *, site_id: str | None) -> pl.DataFrame:
     """Return the vehicles of the configuration, sorted."""
     vehicles = known.latest("vehicle").unique("vehicle_id", keep="last", maintain_order=True)
     if site_id is not None:
         vehicles = vehicles.filter(pl.col("site_id") == site_id)
+    vehicles = vehicles.sort("vehicle_id")
     return vehicles.select(
-        "vehicle_id",
+        "vehicle_id" if site_id is None else pl.col("vehicle_id").cast(pl.Enum(vehicles["vehicle_id"])),
         pl.col("site_id").alias("home_site_id"),
         "model",
         pl.col("vehicle_class").fill_null("unknown"),
         (pl.col("usable_kwh") * pl.col("soh_pct").fill_null(100.0) / 100).alias("usable_kwh"),
         "reference_kwh_per_km",
-    ).sort("vehicle_id")
+    )
 
 
 def _with_others(registered: pl.DataFrame, named: list[pl.DataFrame]) -> pl.DataFrame:
@@ -123,7 +143,7 @@ def _with_others(registered: pl.DataFrame, named: list[pl.DataFrame]) -> pl.Data
 def _trips(trip_versions: pl.DataFrame, snapshots: pl.DataFrame, homes: pl.DataFrame) -> pl.DataFrame:
     """Return the providers' trips, and outings from snapshots of the vehicles whose provider sends no trips."""
     trips = complete_trips(trip_versions)
-    silent = snapshots.join(trips.select("vehicle_id"), on="vehicle_id", how="anti", maintain_order="left")
+    silent = snapshots.join(trips.select("vehicle_id").unique(), on="vehicle_id", how="anti", maintain_order="left")
     outings = outings_from_snapshots(silent, homes)
     if outings.is_empty():
         return trips

@@ -4,7 +4,7 @@ Preset level: facts as of the instant, the newest model that is no newer, calibr
 There is always an answer: without a model a rule answers, without history the default does, and the rung says so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,16 +20,19 @@ from ml.calibration import Asked, CalibrationParameters, Misses, calibrated
 from ml.dataset import KnownFacts
 from ml.evaluation.rolling_origin import epoch_s, horizons
 from ml.features.pipeline import cycle_features
-from ml.fleet import FleetFacts, UnknownSiteError, fleet_facts
+from ml.fleet import FleetFacts, UnknownSiteError, fleet_facts, site_timezone
 from ml.models.protocol import MEDIAN_INDEX, QUANTILE_COLUMNS, FloatArray, Forecaster
 from ml.questions import closed_questions, live_questions
 from ml.registry import ModelRegistry, StoredModel
-from ml.targets import CYCLE_TARGETS, Target, with_actual
+from ml.site_power import live_power_questions, power_rows
+from ml.targets import CYCLE_TARGETS, POWER_TARGETS, Target, with_actual
 
 HISTORY: Final = timedelta(days=60)
 HORIZON: Final = timedelta(hours=36)
 WHO_IS_OUT: Final = timedelta(days=6)
 RECENT: Final = timedelta(days=28)
+STATES_BEFORE: Final = timedelta(days=3)
+"""A cycle's first state may be so much older than its departure."""
 MOST_RECENT_CYCLES: Final = 500
 UNTRAINED: Final = "untrained"
 
@@ -53,14 +56,21 @@ class ChosenForecaster:
         return cls(stored.forecaster, name, stored.version, stored.trained_as_of, stored.misses)
 
 
-def recent_facts(landing: Landing, *, site_id: str, as_of: datetime) -> FleetFacts:
+def recent_facts(landing: Landing, *, site_id: str, as_of: datetime, models_dir: Path) -> FleetFacts:
     """Return what forecasts of an instant rest on: a site's facts of sixty days.
+
+    Args:
+        landing: The landing zone.
+        site_id: Site, as the configuration names it.
+        as_of: Nothing that became available later is used.
+        models_dir: Folder of all models: states of vehicles are read only as far back as they look.
 
     Raises:
         ml.fleet.UnknownSiteError: the site was not known then.
     """
     instant = to_utc(as_of)
-    return fleet_facts(KnownFacts(landing, as_of=instant, since=instant - HISTORY), site_id=site_id)
+    chosen = _chosen(models_dir, site_id=site_id, as_of=instant)
+    return _facts(KnownFacts(landing, as_of=instant, since=instant - HISTORY), chosen, site_id=site_id)
 
 
 def forecast_site(
@@ -81,7 +91,7 @@ def forecast_site(
     Raises:
         ml.fleet.UnknownSiteError: the site was not known then.
     """
-    facts = recent_facts(landing, site_id=site_id, as_of=as_of)
+    facts = recent_facts(landing, site_id=site_id, as_of=as_of, models_dir=models_dir)
     return forecast_fleet(facts, models_dir=models_dir, horizon=horizon)
 
 
@@ -97,8 +107,9 @@ def forecast_fleet(facts: FleetFacts, *, models_dir: Path, horizon: timedelta = 
     """
     if facts.site_id is None:
         raise UnknownSiteError("forecasts are made for one site, and these facts are of all")
+    chosen = _chosen(models_dir, site_id=facts.site_id, as_of=facts.as_of)
     live = live_questions(facts, horizon=horizon)
-    return _answered(live, facts, site_id=facts.site_id, models_dir=models_dir, models_of=facts.as_of)
+    return _answered(live, facts, chosen, _Where(facts.site_id, facts.as_of))
 
 
 def forecast_instants(
@@ -117,10 +128,34 @@ def forecast_instants(
         horizon: See there.
     """
     asked = sorted({to_utc(instant) for instant in instants})
-    facts = fleet_facts(KnownFacts(landing, as_of=asked[-1], since=asked[0] - HISTORY), site_id=site_id)
-    live = [live_questions(_recently(landing, instant, site_id), horizon=horizon) for instant in asked]
-    rows = _answered(pl.concat(live), facts, site_id=site_id, models_dir=models_dir, models_of=asked[0])
+    chosen = _chosen(models_dir, site_id=site_id, as_of=asked[0])
+    facts = _facts(KnownFacts(landing, as_of=asked[-1], since=asked[0] - HISTORY), chosen, site_id=site_id)
+    # Each instant numbers the vehicles that it knows; the last one's numbers serve for all.
+    names = pl.col("vehicle_id").cast(pl.String).cast(facts.vehicles.schema["vehicle_id"], strict=False)
+    live = [
+        live_questions(_recently(landing, instant, site_id), horizon=horizon).with_columns(names) for instant in asked
+    ]
+    asked_of = pl.concat(live).filter(pl.col("vehicle_id").is_not_null())
+    rows = _answered(asked_of, facts, chosen, _Where(site_id, asked[-1]))
     return {instant: rows.filter(pl.col("predicted_at") == instant) for instant in asked}
+
+
+def _chosen(models_dir: Path, *, site_id: str, as_of: datetime) -> dict[str, ChosenForecaster]:
+    """Return who answers for each target; models are no newer than ``as_of``."""
+    registry = ModelRegistry(models_dir)
+    return {
+        target.name: ChosenForecaster.of(registry.newest(target, site_id=site_id, as_of=as_of), target, as_of=as_of)
+        for target in CYCLE_TARGETS
+    }
+
+
+def _since(chosen: Mapping[str, ChosenForecaster]) -> datetime:
+    return min(choice.since for choice in chosen.values())
+
+
+def _facts(known: KnownFacts, chosen: Mapping[str, ChosenForecaster], *, site_id: str) -> FleetFacts:
+    """Return the site's facts; states of vehicles only where a question can look at them."""
+    return fleet_facts(known, site_id=site_id, states_since=_since(chosen) - STATES_BEFORE)
 
 
 def _recently(landing: Landing, instant: datetime, site_id: str) -> FleetFacts:
@@ -129,28 +164,62 @@ def _recently(landing: Landing, instant: datetime, site_id: str) -> FleetFacts:
 
 
 def _answered(
-    live: pl.DataFrame, facts: FleetFacts, *, site_id: str, models_dir: Path, models_of: datetime
+    live: pl.DataFrame, facts: FleetFacts, chosen: Mapping[str, ChosenForecaster], at: "_Where"
 ) -> pl.DataFrame:
-    """Return the forecast rows of live questions; models are no newer than ``models_of``."""
+    """Return the forecast rows of live questions."""
     if live.is_empty():
         return ENTITIES["forecast"].empty()
-    registry = ModelRegistry(models_dir)
-    chosen = {
-        target.name: ChosenForecaster.of(
-            registry.newest(target, site_id=site_id, as_of=models_of), target, as_of=models_of
-        )
-        for target in CYCLE_TARGETS
-    }
-    since = min(choice.since for choice in chosen.values())
-    recent = closed_questions(facts, since=since, most_cycles=MOST_RECENT_CYCLES)
+    recent = closed_questions(facts, since=_since(chosen), most_cycles=MOST_RECENT_CYCLES)
     rows = cycle_features(pl.concat([recent, live]), facts)
-    frames = [_forecast_target(rows, target, chosen[target.name], facts) for target in CYCLE_TARGETS]
+    frames = [_forecast_target(rows, target, chosen[target.name], at) for target in CYCLE_TARGETS]
     return pl.concat(frames).sort("target", "subject_id", "predicted_at")
 
 
-def _forecast_target(rows: pl.DataFrame, target: Target, choice: ChosenForecaster, facts: FleetFacts) -> pl.DataFrame:
+def forecast_power(
+    landing: Landing, *, site_id: str, as_of: datetime, models_dir: Path, starts: Sequence[datetime]
+) -> pl.DataFrame:
+    """Return rows of the ``forecast`` entity: other load and solar output of a site in coming slots, in kW.
+
+    Args:
+        landing: The landing zone.
+        site_id: Site, as the configuration names it.
+        as_of: Nothing that became available later is used, and no model that was trained later.
+        models_dir: Folder of all models.
+        starts: Starts of the slots, after ``as_of``.
+
+    Returns:
+        Rows ready to land, sorted by target and subject; ``subject_id`` is ``<site>/<start of the slot>``.
+
+    Raises:
+        ml.fleet.UnknownSiteError: the site was not known then.
+    """
+    instant = to_utc(as_of)
+    known = KnownFacts(landing, as_of=instant, since=instant - HISTORY)
+    timezone = site_timezone(known, site_id=site_id)
+    asked = live_power_questions(site_id=site_id, as_of=instant, starts=starts)
+    registry = ModelRegistry(models_dir)
+    frames = []
+    for target in POWER_TARGETS:
+        stored = registry.newest(target, site_id=site_id, as_of=instant)
+        choice = ChosenForecaster.of(stored, target, as_of=instant)
+        rows = power_rows(
+            known, target.name, site_id=site_id, timezone=timezone, since=choice.since, asked=asked
+        ).with_columns(vehicle_id=pl.lit(None, pl.String))
+        frames.append(_forecast_target(rows, target, choice, _Where(site_id, instant)))
+    return pl.concat(frames).sort("target", "subject_id")
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """The site that is forecast, and the instant."""
+
+    site_id: str
+    as_of: datetime
+
+
+def _forecast_target(rows: pl.DataFrame, target: Target, choice: ChosenForecaster, at: _Where) -> pl.DataFrame:
     live = rows.filter(pl.col("known_at").is_null())
-    recent = with_actual(rows, target, as_of=facts.as_of).filter(
+    recent = with_actual(rows, target, as_of=at.as_of).filter(
         pl.col("actual").is_not_null(), pl.col("predicted_at") >= choice.since
     )
     quantiles = calibrated(
@@ -159,7 +228,7 @@ def _forecast_target(rows: pl.DataFrame, target: Target, choice: ChosenForecaste
         default_spread=target.default_spread,
         parameters=CalibrationParameters(),
     )
-    return _forecast_rows(live, np.clip(quantiles, *target.bounds), target, choice, facts)
+    return _forecast_rows(live, np.clip(quantiles, *target.bounds), target, choice, at)
 
 
 def _misses(choice: ChosenForecaster, recent: pl.DataFrame) -> Misses:
@@ -179,13 +248,13 @@ def _misses(choice: ChosenForecaster, recent: pl.DataFrame) -> Misses:
 
 
 def _forecast_rows(
-    live: pl.DataFrame, quantiles: FloatArray, target: Target, choice: ChosenForecaster, facts: FleetFacts
+    live: pl.DataFrame, quantiles: FloatArray, target: Target, choice: ChosenForecaster, at: _Where
 ) -> pl.DataFrame:
     columns = {column: quantiles[:, index] for index, column in enumerate(QUANTILE_COLUMNS)}
     as_of = pl.col("predicted_at")
     schema = ENTITIES["forecast"].schema
     return live.with_columns(
-        site_id=pl.lit(facts.site_id),
+        site_id=pl.lit(at.site_id),
         target=pl.lit(target.name),
         unit=pl.lit(target.unit),
         point=quantiles[:, MEDIAN_INDEX],

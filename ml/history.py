@@ -67,8 +67,11 @@ class _Latest:
     def known_to(cls, rows: pl.DataFrame, facts: pl.DataFrame, groups: pl.DataFrame, by: Sequence[str]) -> Self:
         """Find them; facts are sorted by ``known_at`` and hold the number of their ``_group``."""
         group = facts["_group"].to_numpy().astype(np.int64)
-        moments, rank = np.unique(facts["known_at"].to_physical().to_numpy(), return_inverse=True)
-        order = np.argsort(group, kind="stable")
+        known_at = facts["known_at"].to_physical().to_numpy()
+        is_later = np.diff(known_at, prepend=known_at[:1] - 1) > 0
+        moments, rank = known_at[is_later], np.cumsum(is_later) - 1
+        # Small numbers are sorted by counting them.
+        order = np.argsort(group.astype(np.uint16) if groups.height < 2**16 else group, kind="stable")
         # One ascending number per fact: first its group, then when it was known.
         span = len(moments) + 1
         ascending = group[order] * span + rank[order]
@@ -107,18 +110,24 @@ def _gathered(facts: pl.DataFrame, latest: _Latest, names: Mapping[_Wanted, str]
     for value in dict.fromkeys(value for value, _ in names):
         values = facts[value].cast(pl.Float64).fill_null(float("nan")).to_numpy()[latest.order]
         inside = np.sort(np.where(is_own, values[np.maximum(reach, 0)], np.nan), axis=1)
+        seen = np.concatenate([[0], np.cumsum(np.isfinite(values))])
         for kind in (kind for one, kind in names if one == value):
-            numbers = _of_windows(kind, inside, values, latest, window)
+            numbers = _of_windows(kind, inside, (values, seen), latest, window)
             column = pl.Series(names[value, kind], numbers, nan_to_null=True)
             found.append(latest.to_rows(column, kind))
     return found
 
 
-def _of_windows(kind: Statistic, inside: FloatArray, values: FloatArray, latest: _Latest, window: int) -> FloatArray:
-    """Return a statistic of each window; its values are sorted, NaN last."""
+def _of_windows(
+    kind: Statistic, inside: FloatArray, history: tuple[FloatArray, IntArray], latest: _Latest, window: int
+) -> FloatArray:
+    """Return a statistic of each window; its values are sorted, NaN last.
+
+    ``history`` holds all values in order, and how many of them were known before each and after the last.
+    """
+    values, seen = history
     count = np.isfinite(inside).sum(axis=1)
     line = np.arange(len(inside))
-    seen = np.concatenate([[0], np.cumsum(np.isfinite(values))])
     so_far = seen[latest.places + 1] - seen[latest.starts]
 
     def at_share(share: float) -> FloatArray:

@@ -19,6 +19,8 @@ ROAD_STEP_H: Final = 2.0
 LONGEST_CYCLE_H: Final = 36.0
 OVERDUE_H: Final = 12.0
 """A duty whose vehicle has not left this long after plan is taken as cancelled."""
+DUTY_DAY_SLACK: Final = timedelta(days=2)
+"""Duties leave within this much of their operating date: after midnight, and in any time zone."""
 
 TOLD_WITHIN: Final = timedelta(minutes=30)
 
@@ -51,7 +53,8 @@ def closed_questions(
 
 def _jitter(seed: int) -> pl.Expr:
     """Return a number in [0, 1) that depends on vehicle and day alone."""
-    return (pl.struct("vehicle_id", "operating_date").hash(seed) % 10_000) / 10_000
+    named = pl.struct(pl.col("vehicle_id").cast(pl.String), "operating_date")
+    return (named.hash(seed) % 10_000) / 10_000
 
 
 def _hours(hours: pl.Expr) -> pl.Expr:
@@ -170,8 +173,11 @@ def _seen_home(facts: FleetFacts) -> pl.DataFrame:
 
 def _due_out(facts: FleetFacts, *, horizon: timedelta) -> pl.DataFrame:
     """Return the planned cycles that have not left; one that left and came back is asked about if more is planned."""
-    latest = facts.duties.unique(["block_id", "operating_date", "vehicle_id"], keep="last", maintain_order=True)
     begin, end = facts.as_of - timedelta(hours=OVERDUE_H), facts.as_of + horizon
+    is_near = pl.col("operating_date").is_between(begin.date() - DUTY_DAY_SLACK, end.date() + DUTY_DAY_SLACK)
+    latest = facts.duties.filter(is_near).unique(
+        ["block_id", "operating_date", "vehicle_id"], keep="last", maintain_order=True
+    )
     stands = ~pl.col("is_deleted").fill_null(value=False)
     planned = (
         latest.filter(stands, pl.col("planned_departure_at") > begin, pl.col("planned_departure_at") <= end)
@@ -191,7 +197,7 @@ def _due_out(facts: FleetFacts, *, horizon: timedelta) -> pl.DataFrame:
 
 def _keyed(rows: pl.DataFrame) -> pl.DataFrame:
     """Add ``row_key`` and ``subject_id`` and sort by when and of whom."""
-    subject = pl.col("vehicle_id") + "/" + pl.col("operating_date").cast(pl.String)
+    subject = pl.col("vehicle_id").cast(pl.String) + "/" + pl.col("operating_date").cast(pl.String)
     moment = pl.col("predicted_at").dt.strftime("%Y-%m-%dT%H:%M:%SZ")
     return rows.with_columns(subject_id=subject, row_key=subject + "/" + pl.col("stage") + "/" + moment).sort(
         "predicted_at", "row_key"

@@ -1,6 +1,7 @@
 """Fitted models on disk: trees, the misses that calibrate them, and a card with the decision and its numbers.
 
-Layout: ``<models>/<site>/<target>/<version>/{card.json, trees.json, misses.parquet}``. A version is whole or absent
+Layout: ``<models>/<site>/<target>/<version>/{card.json, trees.json, misses.parquet}``, and decisions on drift in
+``<models>/<site>/<target>/drift/<instant>.json``. A version is whole or absent
 (the folder is renamed into place) and is named after the instant whose knowledge it holds, so a forecast as of an
 earlier instant can never load it.
 """
@@ -15,6 +16,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from core.files import write_text_atomic
 from core.time_grid import format_instant, parse_instant, to_utc
 from ml.evaluation.rolling_origin import MODELS, TREES
 from ml.models.baselines import Baseline
@@ -26,6 +28,7 @@ from ml.targets import Target
 CARD: Final = "card.json"
 TREES_FILE: Final = "trees.json"
 MISSES: Final = "misses.parquet"
+DRIFT: Final = "drift"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,19 @@ class ModelRegistry:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return folder
+
+    def store_drift(self, decision: dict[str, Any]) -> Path:
+        """Put a decision on drift beside the models of its target; made again, it says the same."""
+        stamp = str(decision["as_of"]).replace(":", "").replace("-", "")
+        path = self._folder(str(decision["site_id"]), str(decision["target"])) / DRIFT / f"{stamp}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text_atomic(path, json.dumps(decision, indent=1, sort_keys=True) + "\n")
+        return path
+
+    def drift(self, *, site_id: str, target: str) -> list[dict[str, Any]]:
+        """Return all decisions on drift of a site and target, oldest first."""
+        found = sorted((self._folder(site_id, target) / DRIFT).glob("*.json"))
+        return [json.loads(path.read_text(encoding="utf-8")) for path in found]
 
     def cards(self, *, site_id: str, target: str) -> list[dict[str, Any]]:
         """Return all cards of a site and target, oldest first."""

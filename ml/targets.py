@@ -11,15 +11,17 @@ from typing import Final
 
 import polars as pl
 
-from ml.features.pipeline import CYCLE_COLUMNS, DRIVE_COLUMNS, SESSION_COLUMNS
+from ml.features.pipeline import CYCLE_COLUMNS, DRIVE_COLUMNS, PLUG_IN_COLUMNS, POWER_COLUMNS, SESSION_COLUMNS
 from ml.history import first_known
 from ml.models.baselines import Baseline, baselines_of
 
 LEAST_OWN_OUTCOMES: Final = 3
 HOURS_OF_A_CYCLE: Final = (0.0, 72.0)
+HOURS_TO_A_PLUG_IN: Final = (0.0, 24.0)
 HOURS_OF_A_STAY: Final = (0.0, 24.0 * 14)
 PERCENT: Final = (0.0, 100.0)
 KWH_OF_A_SESSION: Final = (0.0, 2000.0)
+KW_OF_A_SITE: Final = (0.0, 100_000.0)
 TREES_GIVEN: Final = "trees_given_distance"
 RUNG_MODEL, RUNG_GROUP, RUNG_DEFAULT = 4, 5, 6
 
@@ -48,7 +50,8 @@ class Target:
         own_count: Column that counts the vehicle's own outcomes; with too few, the rung says so.
         any_known: Whether anything is known of the row's kind: a plan, a battery, anybody's outcomes.
         given: Trees that are told something that is only known afterwards.
-        outright: Trees learn the outcome itself too, not only what the anchor misses.
+        outright: Trees learn the outcome itself and its root too, not only what the anchor misses.
+        until: The instant of a closed question that it awaits: how far ahead it speaks is counted from there.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Target:
     any_known: pl.Expr
     given: Given | None = None
     outright: bool = False
+    until: str = "returned_at"
 
     def baseline(self, name: str) -> Baseline:
         """Return the rule of this name, the anchor included."""
@@ -189,6 +193,7 @@ def _soc_after_drive() -> Target:
         default_spread=10.0,
         own_count="vehicle_drop_pp_count",
         any_known=pl.col("everyone_drop_pp_count") >= 1,
+        until="ended_at",
         given=Given(
             given,
             (*DRIVE_COLUMNS, "closed_distance_km"),
@@ -224,6 +229,7 @@ def _departure_at() -> Target:
         own_count="user_stay_h_count",
         any_known=pl.col("everyone_stay_h_count") >= 1,
         outright=True,
+        until="ended_at",
     )
 
 
@@ -252,6 +258,59 @@ def _energy_kwh() -> Target:
         own_count="user_energy_kwh_count",
         any_known=pl.col("everyone_energy_kwh_count") >= 1,
         outright=True,
+        until="ended_at",
+    )
+
+
+def _plug_in_delay() -> Target:
+    vehicle, site = first_known("vehicle_delay_h_median"), first_known("site_delay_h_median")
+    ladder = pl.coalesce(first_known("vehicle_delay_h_median", least=3), site, pl.lit(10 / 60))
+    rules: Mapping[str, pl.Expr] = {
+        "ten_minutes": pl.lit(10 / 60),
+        "vehicle_median": vehicle,
+        "vehicle_weekday_median": first_known("vehicle_weekday_delay_h_median", "vehicle_delay_h_median"),
+        "hour_of_return_median": first_known("hour_delay_h_median", least=3),
+        "site_median": site,
+        "last_return": pl.col("vehicle_delay_h_last"),
+    }
+    return Target(
+        name="plug_in_delay",
+        unit="hours",
+        actual=pl.col("delay_h"),
+        features=PLUG_IN_COLUMNS,
+        baselines=baselines_of(rules, ladder=ladder, bounds=HOURS_TO_A_PLUG_IN),
+        anchor=Baseline("vehicle_median", vehicle, ladder, HOURS_TO_A_PLUG_IN),
+        default_spread=0.5,
+        own_count="vehicle_delay_h_count",
+        any_known=pl.col("site_delay_h_count") >= 1,
+        until="plugged_at",
+    )
+
+
+def _site_power(name: str, *, default_kw: float, default_spread_kw: float) -> Target:
+    """Return a target of a site's power in a slot; what nobody ever metered is taken to be the default."""
+    kind, usual = "kind_quarter_power_kw_median", first_known("quarter_power_kw_median")
+    ladder = pl.coalesce(first_known(kind), usual, first_known("site_power_kw_median"), pl.lit(default_kw))
+    same_kind = first_known(kind, least=3)
+    rules: Mapping[str, pl.Expr] = {
+        "same_quarter_median": same_kind,
+        "same_quarter_median_and_todays_level": same_kind + pl.col("power_day_over_usual_kw"),
+        "weekday_quarter_median": first_known("weekday_quarter_power_kw_median"),
+        "yesterday": pl.col("quarter_power_kw_last"),
+        "last_week": pl.col("weekday_quarter_power_kw_last"),
+        "power_now": pl.col("power_now_kw"),
+    }
+    return Target(
+        name=name,
+        unit="kw",
+        actual=pl.col("power_kw"),
+        features=POWER_COLUMNS,
+        baselines=baselines_of(rules, ladder=ladder, bounds=KW_OF_A_SITE),
+        anchor=Baseline("same_quarter_median", same_kind, ladder, KW_OF_A_SITE),
+        default_spread=default_spread_kw,
+        own_count="kind_quarter_power_kw_count",
+        any_known=pl.col("site_power_kw_count") >= 1,
+        until="slot_at",
     )
 
 
@@ -261,6 +320,12 @@ SOC_AFTER_DRIVE: Final = _soc_after_drive()
 """SoC at arrival where a source knows no depot: of each drive, not of a day's last return."""
 DEPARTURE_AT: Final = _departure_at()
 ENERGY_KWH: Final = _energy_kwh()
+PLUG_IN_DELAY: Final = _plug_in_delay()
+"""How long a vehicle that is back stands before it is plugged in."""
+BASE_LOAD: Final = _site_power("base_load_kw", default_kw=10.0, default_spread_kw=20.0)
+PV: Final = _site_power("pv_kw", default_kw=0.0, default_spread_kw=1.0)
+"""Power of a site in a 15-minute slot; a site that never told of solar output is taken to have none."""
+POWER_TARGETS: Final = (BASE_LOAD, PV)
 CYCLE_TARGETS: Final = (RETURN_AT, SOC_AT_ARRIVAL)
 SESSION_TARGETS: Final = (DEPARTURE_AT, ENERGY_KWH)
 

@@ -5,6 +5,7 @@ A training of one ``as_of`` is done once; run again, it reads what it stored.
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ import polars as pl
 from core.landing import Landing
 from core.time_grid import format_instant, to_utc
 from ml.calibration import CalibrationParameters
-from ml.dataset import KnownFacts
+from ml.dataset import KnownFacts, thinned
 from ml.evaluation.lead_times import errors_by_lead
 from ml.evaluation.metrics import metrics
 from ml.evaluation.promotion import Promotion, decide
@@ -28,19 +29,24 @@ from ml.evaluation.rolling_origin import (
     weekly_origins,
 )
 from ml.features.pipeline import cycle_features
-from ml.fleet import fleet_facts
+from ml.fleet import fleet_facts, site_timezone
 from ml.models.blend import best_rule
 from ml.models.protocol import QUANTILE_COLUMNS
 from ml.models.quantile_trees import MODEL_CODE_VERSION, QuantileTrees, TooFewRowsError, TreeParameters
 from ml.questions import closed_questions
 from ml.registry import ModelRegistry, trees_card, version_name
-from ml.targets import CYCLE_TARGETS, Target, with_actual
+from ml.site_power import power_rows
+from ml.targets import CYCLE_TARGETS, POWER_TARGETS, Target, with_actual
 
 LOGGER = logging.getLogger(__name__)
 HISTORY: Final = timedelta(days=400)
 JUDGED: Final = timedelta(weeks=4)
 MOST_CYCLES: Final = 15_000
 """Finished cycles beyond this are thinned before questions are asked: a fleet of 1,000 asks two million a year."""
+POWER_HISTORY: Final = timedelta(days=182)
+LEAST_METERED_SLOTS: Final = 4_000
+"""Six weeks: fewer teach trees no more of a site's load than the rules say."""
+MOST_METERED_SLOTS: Final = 8_000
 MOST_MISSES: Final = 3_000
 JUDGED_FITS: Final = 2
 
@@ -78,18 +84,31 @@ def train_site(
     chosen, instant = parameters or TreeParameters(), to_utc(as_of)
     registry = ModelRegistry(models_dir)
     version = version_name(instant, code_version=MODEL_CODE_VERSION)
-    stored = [_stored_card(registry, site_id, target, version) for target in CYCLE_TARGETS]
-    if all(stored):
-        return TrainingReport(site_id, instant, tuple(card for card in stored if card), was_stored=True)
-    rows = training_rows(landing, site_id=site_id, as_of=instant)
-    cards = []
+    # Vehicles come last: who finds their models fresh may take it that the site's power was trained as well.
+    targets = (*POWER_TARGETS, *CYCLE_TARGETS)
+    cards = {target.name: _stored_card(registry, site_id, target, version) for target in targets}
+    was_stored = all(cards[target.name] for target in CYCLE_TARGETS)
+    for target, rows, its_parameters in [] if was_stored else _asked(landing, site_id, instant, chosen):
+        if cards[target.name] is None:
+            card, trees, misses = train_target(rows, target, as_of=instant, parameters=its_parameters)
+            card |= {"site_id": site_id, "version": version}
+            registry.store(card, trees=trees, misses=misses)
+            LOGGER.info("%s, %s: %s", site_id, target.name, card["promotion"]["reason"])
+            cards[target.name] = card
+    return TrainingReport(site_id, instant, tuple(card for card in cards.values() if card), was_stored)
+
+
+def _asked(
+    landing: Landing, site_id: str, as_of: datetime, parameters: TreeParameters
+) -> Iterator[tuple[Target, pl.DataFrame, TreeParameters]]:
+    """Yield each target with its training rows and parameters, vehicles last; nothing of what was never metered."""
+    for target in POWER_TARGETS:
+        metered = power_training_rows(landing, target, site_id=site_id, as_of=as_of)
+        if metered.height:
+            yield target, metered, parameters.model_copy(update={"least_rows": LEAST_METERED_SLOTS})
+    vehicles = training_rows(landing, site_id=site_id, as_of=as_of)
     for target in CYCLE_TARGETS:
-        card, trees, misses = train_target(rows, target, as_of=instant, parameters=chosen)
-        card |= {"site_id": site_id, "version": version}
-        registry.store(card, trees=trees, misses=misses)
-        LOGGER.info("%s, %s: %s", site_id, target.name, card["promotion"]["reason"])
-        cards.append(card)
-    return TrainingReport(site_id, instant, tuple(cards), was_stored=False)
+        yield target, vehicles, parameters
 
 
 def _stored_card(registry: ModelRegistry, site_id: str, target: Target, version: str) -> dict[str, Any] | None:
@@ -101,6 +120,13 @@ def training_rows(landing: Landing, *, site_id: str | None, as_of: datetime) -> 
     """Return finished questions with features, each cut off at its own ``predicted_at``."""
     facts = fleet_facts(KnownFacts(landing, as_of=as_of, since=as_of - HISTORY), site_id=site_id)
     return cycle_features(closed_questions(facts, most_cycles=MOST_CYCLES), facts)
+
+
+def power_training_rows(landing: Landing, target: Target, *, site_id: str, as_of: datetime) -> pl.DataFrame:
+    """Return finished questions about a site's power with features, each cut off at its own ``predicted_at``."""
+    known = KnownFacts(landing, as_of=as_of, since=as_of - POWER_HISTORY)
+    timezone = site_timezone(known, site_id=site_id)
+    return thinned(power_rows(known, target.name, site_id=site_id, timezone=timezone), MOST_METERED_SLOTS)
 
 
 def train_target(
@@ -120,12 +146,13 @@ def train_target(
         baselines=[rule.name for rule in target.baselines if not rule.conditional_on],
         fallback=target.anchor.name,
     )
+    used = judged.filter(pl.col("name") == promotion.promoted)
     trees = _fit_all(known, target, parameters)
     assert trees is not None or promotion.promoted not in MODELS, "what was promoted can be fitted"
     return (
         {
             **_card(target, promotion, judged, as_of=as_of, rows=known.height),
-            "by_hours_left": errors_by_lead(judged.filter(pl.col("name") == promotion.promoted), known),
+            "by_hours_left": errors_by_lead(used, known, until=target.until),
             "trees": None if trees is None else trees_card(trees, rule=best_rule(heard_rules(known, target), known)),
         },
         trees,

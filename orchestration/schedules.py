@@ -1,4 +1,4 @@
-"""When jobs run: nightly at each site's local time, intraday every 15 minutes, training weekly.
+"""When jobs run: nightly at each site's local time, intraday every 15 minutes, training weekly and on drift.
 
 A schedule starts the first job of a chain, pinned to the scheduled instant; ``sensors.py`` goes on from there.
 """
@@ -12,6 +12,7 @@ from core.time_grid import to_utc
 from ingestion.registry import ConfigurationError
 from ingestion.registry.models import Site
 from orchestration.jobs import JobName, chain, run_config
+from orchestration.steps.forecast import drifted_sites
 from orchestration.steps.workplace import Workplace
 
 CHAIN_TAG = "depotwise/chain"
@@ -30,7 +31,34 @@ def schedules() -> list[dg.ScheduleDefinition]:
         *(_nightly(site) for site in sites),
         _schedule("intraday", "intraday", "*/15 * * * *", sites, "UTC"),
         _schedule("train_weekly", "train", "0 11 * * 0", sites, sites[0].timezone),
+        _train_on_drift([site.site_id for site in sites], sites[0].timezone),
     ]
+
+
+def _train_on_drift(site_ids: list[str], timezone: str) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name="train_on_drift_schedule",
+        job_name="train",
+        cron_schedule="30 10 * * *",
+        execution_timezone=timezone,
+        description="Trains sites whose forecasts err more than when they were judged; the numbers are stored.",
+    )
+    def start(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        at = to_utc(context.scheduled_execution_time)
+        drifted = drifted_sites(Workplace(Settings()), sites=site_ids, as_of=at)
+        if not drifted:
+            return dg.SkipReason("no forecast errs more than when it was judged")
+        return [
+            dg.RunRequest(
+                run_key=f"drift-{at.isoformat()}-{site_id}",
+                run_config=run_config(at, "drift"),
+                tags={CHAIN_TAG: "train", SITES_TAG: site_id},
+                partition_key=site_id,
+            )
+            for site_id in drifted
+        ]
+
+    return start
 
 
 def _nightly(site: Site) -> dg.ScheduleDefinition:

@@ -19,7 +19,6 @@ from planning.model import (
     Battery,
     Connector,
     Connectors,
-    DemandCharge,
     Fleet,
     FloatArray,
     Group,
@@ -28,6 +27,7 @@ from planning.model import (
     Reason,
     Remedy,
 )
+from planning.tariff_documents import parse_demand_charges, parse_price_tiers, parse_soft_limits, tariff_record
 
 PROBLEM_SCHEMA = "depotwise.planning_problem/1"
 PLAN_SCHEMA = "depotwise.plan/1"
@@ -73,7 +73,7 @@ def problem_from_record(raw: Mapping[str, Any]) -> Problem:
         pv_kw=findings.series(raw, "pv_kw", slots, minimum=0),
         price_per_kwh=findings.series(raw, "price_per_kwh", slots),
         feed_in_per_kwh=findings.number(raw, "feed_in_per_kwh"),
-        demand_charges=_demand_charges(raw, slots, findings),
+        demand_charges=parse_demand_charges(raw, slots, findings),
         shortfall_price_per_kwh=findings.number(raw, "shortfall_price_per_kwh", minimum=0),
         battery=_battery(raw, findings),
         connectors=_connectors(raw, slots, findings),
@@ -84,6 +84,9 @@ def problem_from_record(raw: Mapping[str, Any]) -> Problem:
         carbon_price_per_kg=0.0
         if raw.get("carbon_price_per_kg") is None
         else findings.number(raw, "carbon_price_per_kg", minimum=0),
+        soft_limits=parse_soft_limits(raw, slots, findings),
+        price_tiers=parse_price_tiers(raw, findings),
+        allow_discharge=raw.get("allow_discharge") is not None and findings.flag(raw, "allow_discharge"),
     )
     _check_whole(problem, findings)
     findings.raise_if_any()
@@ -103,25 +106,6 @@ def _instant(raw: Mapping[str, Any], key: str, findings: Findings) -> datetime:
 
 def _optional_series(raw: Mapping[str, Any], key: str, slots: int, findings: Findings) -> FloatArray | None:
     return None if raw.get(key) is None else findings.series(raw, key, slots, minimum=0)
-
-
-def _demand_charges(raw: Mapping[str, Any], slots: int, findings: Findings) -> tuple[DemandCharge, ...]:
-    charges = []
-    for k, record in enumerate(findings.records(raw, "demand_charges")):
-        path = f"demand_charges[{k}]."
-        price = findings.number(record, "price_per_kw", path, minimum=0)
-        so_far = findings.number(record, "so_far_kw", path, minimum=0)
-        chosen = record.get("slots")
-        if chosen is not None and not _are_slots(chosen, slots):
-            findings.error(path + "slots", f"give null, or a list of slots from 0 to {slots - 1}")
-            chosen = None
-        indices = None if chosen is None else np.array(sorted(set(chosen)), dtype=np.int64)
-        charges.append(DemandCharge(findings.text(record, "name", path), price, so_far, indices))
-    return tuple(charges)
-
-
-def _are_slots(values: object, slots: int) -> bool:
-    return isinstance(values, list) and all(type(value) is int and 0 <= value < slots for value in values)
 
 
 def _battery(raw: Mapping[str, Any], findings: Findings) -> Battery | None:
@@ -239,13 +223,14 @@ def problem_record(problem: Problem) -> dict[str, Any]:
         "pv_kw": problem.pv_kw.tolist(),
         "price_per_kwh": problem.price_per_kwh.tolist(),
         "feed_in_per_kwh": problem.feed_in_per_kwh,
-        "demand_charges": [_charge_record(charge) for charge in problem.demand_charges],
+        **tariff_record(problem),
         "shortfall_price_per_kwh": problem.shortfall_price_per_kwh,
         "battery": None if problem.battery is None else _battery_record(problem.battery),
         "connectors": None if problem.connectors is None else _connectors_record(problem.connectors),
         "groups": [{"group_id": group.group_id, "limit_kw": group.limit_kw.tolist()} for group in problem.groups],
         "enforce_min_power": problem.enforce_min_power,
         "vehicles": fleet_records(problem.fleet),
+        **({"allow_discharge": True} if problem.allow_discharge else {}),
         **_carbon_record(problem),
     }
 
@@ -258,11 +243,6 @@ def _carbon_record(problem: Problem) -> dict[str, Any]:
         "carbon_kg_per_kwh": problem.carbon_kg_per_kwh.tolist(),
         "carbon_price_per_kg": problem.carbon_price_per_kg,
     }
-
-
-def _charge_record(charge: DemandCharge) -> dict[str, Any]:
-    slots = None if charge.slots is None else charge.slots.tolist()
-    return {"name": charge.name, "price_per_kw": charge.price_per_kw, "so_far_kw": charge.so_far_kw, "slots": slots}
 
 
 def _battery_record(battery: Battery) -> dict[str, Any]:
@@ -299,6 +279,8 @@ def plan_record(plan: Plan, problem_sha256: str) -> dict[str, Any]:
             "demand": cost.demand,
             "shortfall": cost.shortfall,
             "carbon": cost.carbon,
+            "tiers": cost.tiers,
+            "overrun": cost.overrun,
             "total": cost.total,
         },
         "peak_kw": plan.peak_kw,

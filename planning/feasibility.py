@@ -73,7 +73,14 @@ def measure(problem: Problem, power_kw: FloatArray, battery_kw: FloatArray | Non
     energy = float((imported * problem.price_per_kwh - exported * problem.feed_in_per_kwh).sum() * problem.slot_hours)
     shortfall = float((short_kwh * fleet.priority).sum() * problem.shortfall_price_per_kwh)
     return Figures(
-        cost=Cost(energy, _demand_cost(problem, imported), shortfall, _carbon_cost(problem, imported)),
+        cost=Cost(
+            energy=energy,
+            demand=_demand_cost(problem, imported),
+            shortfall=shortfall,
+            carbon=_carbon_cost(problem, imported),
+            tiers=_tier_cost(problem, imported),
+            overrun=_overrun_cost(problem, imported),
+        ),
         peak_kw=float(imported.max()),
         end_soc_pct=100 * end_soc,
         shortfall_kwh=short_kwh,
@@ -84,7 +91,10 @@ def measure(problem: Problem, power_kw: FloatArray, battery_kw: FloatArray | Non
 def _soc(problem: Problem, power_kw: FloatArray) -> FloatArray:
     """Return the SoC as a fraction at the end of every slot, [N, T]."""
     fleet = problem.fleet
-    gained = fleet.efficiency[:, None] * power_kw * problem.slot_hours / fleet.battery_kwh[:, None]
+    into_kw = fleet.efficiency[:, None] * power_kw
+    if problem.discharge is not None:
+        into_kw = np.where(power_kw < 0, power_kw / problem.discharge.efficiency[:, None], into_kw)
+    gained = into_kw * problem.slot_hours / fleet.battery_kwh[:, None]
     soc: FloatArray = fleet.start_soc_pct[:, None] / 100 + np.cumsum(gained, axis=1)
     return soc
 
@@ -103,6 +113,21 @@ def _carbon_cost(problem: Problem, imported: FloatArray) -> float:
         return 0.0
     emitted_kg = float((imported * problem.carbon_kg_per_kwh).sum()) * problem.slot_hours
     return emitted_kg * problem.carbon_price_per_kg
+
+
+def _tier_cost(problem: Problem, imported: FloatArray) -> float:
+    """Return the surcharge on what these slots' import adds beyond each tier's amount."""
+    import_kwh, cost = float(imported.sum()) * problem.slot_hours, 0.0
+    for tier in problem.price_tiers:
+        used_before = max(0.0, tier.so_far_kwh - tier.above_kwh)
+        cost += tier.surcharge_per_kwh * (max(0.0, tier.so_far_kwh + import_kwh - tier.above_kwh) - used_before)
+    return cost
+
+
+def _overrun_cost(problem: Problem, imported: FloatArray) -> float:
+    """Return the price of the import above soft limits."""
+    over = [np.maximum(imported - soft.limit_kw, 0.0).sum() * soft.price_per_kwh for soft in problem.soft_limits]
+    return float(sum(over)) * problem.slot_hours
 
 
 def violations(problem: Problem, plan: Plan) -> list[str]:
@@ -136,7 +161,7 @@ def _vehicle_violations(problem: Problem, power: FloatArray) -> list[str]:
         fall = (soc - knee) / (1 - knee) * (1 - fleet.taper_end_fraction[:, None])
     tapered = fleet.taper_power_kw[:, None] * np.minimum(1, 1 - np.where(knee < 1, fall, 0.0))
     broken = {
-        "negative power": power < -POWER_TOLERANCE_KW,
+        **_discharge_violations(problem, power, soc),
         "power above the vehicle's maximum": power > fleet.max_power_kw[:, None] + POWER_TOLERANCE_KW,
         "power while not plugged in": ~problem.present() & (np.abs(power) > POWER_TOLERANCE_KW),
         "SoC above 100 %": (soc > 1 + 1e-6) & drawing.any(axis=1, keepdims=True),
@@ -146,6 +171,21 @@ def _vehicle_violations(problem: Problem, power: FloatArray) -> list[str]:
         least = fleet.min_power_kw[:, None] - POWER_TOLERANCE_KW
         broken["power between zero and the minimum"] = drawing & (power < least)
     return [sentence for what, mask in broken.items() if (sentence := _named(problem, mask, what))]
+
+
+def _discharge_violations(problem: Problem, power: FloatArray, soc: FloatArray) -> dict[str, BoolArray]:
+    """Say where power is negative though nothing may be given back, or more is given than there is, [N, T]."""
+    gives: BoolArray = power < -POWER_TOLERANCE_KW
+    able = problem.discharge
+    if able is None:
+        return {"negative power": gives}
+    keeps = able.min_soc_pct / 100
+    may_give = problem.fleet.start_soc_pct / 100 >= keeps
+    most = np.where(may_give, able.max_kw, 0.0)
+    return {
+        "more discharge than the vehicle gives": power < -most[:, None] - POWER_TOLERANCE_KW,
+        "discharge below the SoC that the vehicle keeps": gives & (soc < keeps[:, None] - 1e-6),
+    }
 
 
 def _named(problem: Problem, mask: BoolArray, what: str) -> str | None:
@@ -183,7 +223,7 @@ def _connector_violations(problem: Problem, plan: Plan) -> list[str]:
     items = {item.index: item for item in problem.connectors.items}
     held = plan.assignment
     found: list[str] = []
-    drawing = np.flatnonzero((plan.power_kw > POWER_TOLERANCE_KW).any(axis=1))
+    drawing = np.flatnonzero((np.abs(plan.power_kw) > POWER_TOLERANCE_KW).any(axis=1))
     for row in drawing:
         item = items.get(int(held.connector[row]))
         name = problem.fleet.vehicle_ids[row]
@@ -207,7 +247,7 @@ def _hold_violations(problem: Problem, plan: Plan, row: int, item: Connector) ->
     here = int(fleet.plugged_connector[row])
     if here != NO_CONNECTOR and plug == arrival and item.index != here:
         found.append(f"is plugged into connector {here}, not {item.index}")
-    power = plan.power_kw[row]
+    power = np.abs(plan.power_kw[row])
     if item.is_dc != bool(fleet.is_dc[row]) or power.max() > item.max_kw + POWER_TOLERANCE_KW:
         found.append(f"does not fit connector {item.index}")
     slots = np.flatnonzero(power > POWER_TOLERANCE_KW)
@@ -247,7 +287,7 @@ def _figure_violations(problem: Problem, plan: Plan) -> list[str]:
     scale = max(1.0, abs(true.energy) + true.demand + true.shortfall)
     found = [
         f"reported cost.{name} {getattr(said, name):.4f} is not {getattr(true, name):.4f}"
-        for name in ("energy", "demand", "shortfall", "carbon", "total")
+        for name in ("energy", "demand", "shortfall", "carbon", "tiers", "overrun", "total")
         if not abs(getattr(said, name) - getattr(true, name)) <= RELATIVE_TOLERANCE * scale
     ]
     if not abs(plan.peak_kw - figures.peak_kw) <= 0.05 + RELATIVE_TOLERANCE * figures.peak_kw:

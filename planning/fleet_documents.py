@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from planning.findings import Findings, is_number
-from planning.model import NO_CONNECTOR, BoolArray, Fleet, FloatArray, IntArray
+from planning.model import NO_CONNECTOR, BoolArray, Discharge, Fleet, FloatArray, IntArray
 
 CURRENT_TYPES = ("ac", "dc")
 # field: (lowest, highest, whether the lowest itself is allowed)
@@ -28,6 +28,14 @@ NUMBERS: dict[str, tuple[float, float, bool]] = {
     "priority": (0, np.inf, False),
 }
 SLOTS = ("arrival_slot", "departure_slot")
+# Optional: what a vehicle can give back, with what is taken where a vehicle that can does not say.
+DISCHARGE_NUMBERS: dict[str, tuple[float, float, bool]] = {
+    "max_discharge_kw": (0, np.inf, True),
+    "discharge_efficiency": (0, 1, False),
+    "min_soc_pct": (0, 100, True),
+}
+_BOUNDS = NUMBERS | DISCHARGE_NUMBERS
+DISCHARGE_DEFAULTS = {"max_discharge_kw": 0.0, "discharge_efficiency": 0.9, "min_soc_pct": 30.0}
 
 
 def parse_fleet(records: Sequence[Mapping[str, Any]], findings: Findings) -> Fleet:
@@ -42,14 +50,24 @@ def parse_fleet(records: Sequence[Mapping[str, Any]], findings: Findings) -> Fle
         is_dispatchable=np.array([record.get("dispatchable") is not False for record in records], dtype=np.bool_),
         arrival_slot=columns.pop("arrival_slot").astype(np.int64),
         departure_slot=columns.pop("departure_slot").astype(np.int64),
+        discharge=_discharge(records, findings),
         **columns,
     )
     _check_stays(fleet, findings)
     return fleet
 
 
+def _discharge(records: Sequence[Mapping[str, Any]], findings: Findings) -> Discharge | None:
+    """Read what vehicles can give back; None where none says that it can."""
+    if not any(record.get("max_discharge_kw") for record in records):
+        return None
+    given = [{**DISCHARGE_DEFAULTS, **{k: v for k, v in record.items() if v is not None}} for record in records]
+    columns = [_column(given, name, findings) for name in DISCHARGE_NUMBERS]
+    return Discharge(*columns)
+
+
 def _column(records: Sequence[Mapping[str, Any]], name: str, findings: Findings) -> FloatArray:
-    low, high, low_is_allowed = NUMBERS[name]
+    low, high, low_is_allowed = _BOUNDS[name]
     raw = [record.get(name) for record in records]
     values = np.array([value if is_number(value) else np.nan for value in raw], dtype=np.float64)
     inside = (values >= low if low_is_allowed else values > low) & (values <= high)
@@ -61,7 +79,7 @@ def _column(records: Sequence[Mapping[str, Any]], name: str, findings: Findings)
 
 
 def _rule(name: str) -> str:
-    low, high, low_is_allowed = NUMBERS[name]
+    low, high, low_is_allowed = _BOUNDS[name]
     kind = "a whole number" if name in SLOTS else "a finite number"
     above = f"{'at least' if low_is_allowed else 'above'} {low:g}"
     return f"give {kind} {above}" + (f" and at most {high:g}" if np.isfinite(high) else "")
@@ -123,4 +141,8 @@ def fleet_records(fleet: Fleet) -> list[dict[str, Any]]:
         columns[name] = [None if index == NO_CONNECTOR else index for index in getattr(fleet, name).tolist()]
     columns["transaction_id"] = list(fleet.transaction_ids)
     columns["dispatchable"] = fleet.is_dispatchable.tolist()
+    if fleet.discharge is not None:
+        columns["max_discharge_kw"] = fleet.discharge.max_kw.tolist()
+        columns["discharge_efficiency"] = fleet.discharge.efficiency.tolist()
+        columns["min_soc_pct"] = fleet.discharge.min_soc_pct.tolist()
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

@@ -31,6 +31,41 @@ class DemandCharge:
 
 
 @dataclass(frozen=True, slots=True)
+class SoftLimit:
+    """A limit [T] on the import, by time of day, that readiness may override: a kWh above it has a price."""
+
+    name: str
+    limit_kw: FloatArray
+    price_per_kwh: float
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTier:
+    """A surcharge on every kWh of import beyond an amount, of which some has been used before the first slot."""
+
+    name: str
+    above_kwh: float
+    so_far_kwh: float
+    surcharge_per_kwh: float
+
+
+@dataclass(frozen=True, slots=True)
+class Discharge:
+    """What vehicles can give back, [N] each: grid-side power, efficiency (battery → grid), and the SoC that they keep.
+
+    A vehicle that comes with less than it keeps gives nothing.
+    """
+
+    max_kw: FloatArray
+    efficiency: FloatArray
+    min_soc_pct: FloatArray
+
+    def take(self, rows: IntArray) -> "Discharge":
+        """Return the vehicles at these rows."""
+        return Discharge(self.max_kw[rows], self.efficiency[rows], self.min_soc_pct[rows])
+
+
+@dataclass(frozen=True, slots=True)
 class Battery:
     """A stationary battery; it must end with at least the energy it started with."""
 
@@ -96,6 +131,7 @@ class Fleet:
     bay_connector: IntArray
     transaction_ids: tuple[str | int | None, ...]
     is_dispatchable: BoolArray
+    discharge: Discharge | None = None
 
     @property
     def size(self) -> int:
@@ -117,10 +153,11 @@ class Fleet:
         """Return the vehicles at these rows, in their order."""
         chosen = np.asarray(rows, dtype=np.int64)
         columns: dict[str, Any] = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        discharge = columns.pop("discharge")
         for name, column in columns.items():
             is_array = isinstance(column, np.ndarray)
             columns[name] = column[chosen] if is_array else tuple(column[row] for row in chosen)
-        return Fleet(**columns)
+        return Fleet(**columns, discharge=None if discharge is None else discharge.take(chosen))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +183,14 @@ class Problem:
     warnings: tuple[str, ...] = ()
     carbon_kg_per_kwh: FloatArray | None = None
     carbon_price_per_kg: float = 0.0
+    soft_limits: tuple[SoftLimit, ...] = ()
+    price_tiers: tuple[PriceTier, ...] = ()
+    allow_discharge: bool = False
+
+    @property
+    def discharge(self) -> Discharge | None:
+        """What vehicles may give back; None where that is switched off, or none can."""
+        return self.fleet.discharge if self.allow_discharge else None
 
     @property
     def import_price_per_kwh(self) -> FloatArray:
@@ -225,17 +270,22 @@ class Remedy:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Cost of a plan in the problem's currency; the whole site's, vehicles or not."""
+    """Cost of a plan in the problem's currency; the whole site's, vehicles or not.
+
+    ``tiers`` is what price tiers add, ``overrun`` what import above soft limits costs.
+    """
 
     energy: float
     demand: float
     shortfall: float
     carbon: float = 0.0
+    tiers: float = 0.0
+    overrun: float = 0.0
 
     @property
     def total(self) -> float:
         """All of it."""
-        return self.energy + self.demand + self.shortfall + self.carbon
+        return self.energy + self.demand + self.shortfall + self.carbon + self.tiers + self.overrun
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,21 @@ def find_remedies(problem: Problem, plan: Plan, missing: Missing) -> tuple[Remed
     return tuple(sorted(kept, key=lambda remedy: (remedy.shortfall_kwh > SHORT_KWH, remedy.points)))
 
 
+def in_words(remedy: Remedy) -> str:
+    """Say a set of changes for people."""
+    text = "; ".join(_change_in_words(change) for change in remedy.changes)
+    left = f" ({remedy.shortfall_kwh:.1f} kWh stay short)" if remedy.shortfall_kwh > SHORT_KWH else ""
+    return text + left
+
+
+def _change_in_words(change: Change) -> str:
+    if change.kind == "leave_later":
+        return f"{change.vehicle_id} leaves {change.value:.0f} min later"
+    if change.kind == "swap_duties":
+        return f"{change.vehicle_id} and {change.with_vehicle_id} swap duties"
+    return f"{change.value:.1f} kW more from the grid in {len(change.slots)} slots"
+
+
 def _remedy(night: _Night) -> Remedy:
     points = sum(POINTS[change.kind] * change.value for change in night.changes)
     left = night.total_kwh if len(night.short) else 0.0

@@ -15,17 +15,19 @@ from planning.documents import parse_problem, plan_record
 from planning.explain import explain
 from planning.feasibility import measure
 from planning.model import Assignment, FloatArray, Plan, Problem, SolverReport, unassigned
+from planning.optimiser.concentrate import concentrate
 from planning.optimiser.connectors import hand_out
-from planning.optimiser.minimum import repair
+from planning.optimiser.effort import THOROUGH, Effort
+from planning.optimiser.minimum import repair, search_pattern
 from planning.optimiser.relaxation import relax
 from planning.optimiser.result import Relaxation
-from planning.optimiser.scope import assigned_scope, curve_of, free_scope
+from planning.optimiser.scope import Scope, assigned_scope, curve_of, free_scope
 from planning.optimiser.smoothing import pattern_scope, smooth
 from planning.remedies import find_remedies
 from planning.taper import settle
 
 POWER_DECIMALS = 5
-SMOOTHED_UP_TO = 150  # vehicles; beyond, nobody reads the plan, and speed matters more
+SMOOTHED_UP_TO = 150  # vehicles; beyond, nobody reads the plan name by name, and speed matters more
 REMEDIES_UP_TO = 150  # vehicles; each remedy is tried by planning anew
 
 
@@ -45,6 +47,7 @@ def solve(
     as_of: datetime | None = None,
     with_remedies: bool = False,
     start_price: FloatArray | None = None,
+    effort: Effort = THOROUGH,
 ) -> Plan:
     """Return a plan, whatever the problem: an unreachable target gives the best reachable SoC and its reason.
 
@@ -53,21 +56,17 @@ def solve(
         as_of: Instant of what is known; the start of the problem where none is given.
         with_remedies: Look for changes that would make an infeasible night feasible; that takes dozens of plans.
         start_price: ``slot_price`` [T] of an earlier plan over the same slots: large fleets are planned sooner from it.
+        effort: How far to search where connectors or minimum power leave a choice.
     """
     begin = perf_counter()
     scope = free_scope(problem)
     assignment = unassigned(problem.fleet.size)
     bound = relaxed = relax(problem, scope, start_price=start_price)
     if problem.connectors is not None:
-        assignment, relaxed = hand_out(problem, bound)
+        assignment, relaxed = hand_out(problem, bound, effort)
         scope = assigned_scope(problem, assignment)
-    is_small = problem.fleet.size <= SMOOTHED_UP_TO
-    if is_small:
-        relaxed = smooth(problem, scope, relaxed)
-    if problem.enforce_min_power:
-        relaxed = repair(problem, scope, relaxed)
-        if is_small:
-            relaxed = smooth(problem, pattern_scope(problem, scope, relaxed.power_kw), relaxed)
+    finish = _finished if problem.discharge is None else _two_way
+    relaxed = finish(problem, scope, relaxed, effort)
     report = SolverReport(relaxed.name, perf_counter() - begin, bound.lower_bound, relaxed.status)
     plan = plan_of(problem, powers_of(problem, relaxed), assignment, report, as_of=as_of)
     plan = replace(plan, reasons=explain(problem, plan, scope), slot_price=bound.slot_price)
@@ -76,20 +75,44 @@ def solve(
     return replace(plan, remedies=find_remedies(problem, plan, _missing_kwh))
 
 
+def _finished(problem: Problem, scope: Scope, relaxed: Relaxation, effort: Effort) -> Relaxation:
+    """Return powers that obey minimum power, leave the fewest vehicles short and change seldom."""
+    if problem.fleet.size > SMOOTHED_UP_TO:
+        return repair(problem, scope, relaxed, effort=effort) if problem.enforce_min_power else relaxed
+    priced, relaxed = concentrate(problem, scope, relaxed)
+    relaxed = smooth(priced, scope, relaxed)
+    if not problem.enforce_min_power:
+        return relaxed
+    relaxed = repair(priced, scope, relaxed, effort=effort)
+    return smooth(priced, pattern_scope(problem, scope, relaxed.power_kw), relaxed)
+
+
+def _two_way(problem: Problem, scope: Scope, relaxed: Relaxation, effort: Effort) -> Relaxation:
+    """Return powers that obey minimum power where vehicles may give back: searched, or at least those of one way."""
+    if not problem.enforce_min_power:
+        return relaxed
+    one_way = replace(problem, allow_discharge=False)
+    plain = _finished(one_way, scope, relax(one_way, scope), effort)
+    cost = measure(problem, plain.power_kw, plain.battery_kw).cost.total
+    return search_pattern(problem, scope, (cost, plain), THOROUGH)[1]
+
+
 def _missing_kwh(problem: Problem, assignment: Assignment) -> FloatArray:
     """Return what is short [N] when a problem is planned with given holds."""
     scope = free_scope(problem) if problem.connectors is None else assigned_scope(problem, assignment)
     relaxed = relax(problem, scope)
     if problem.enforce_min_power:
-        relaxed = repair(problem, scope, relaxed, thorough=False)
+        relaxed = repair(problem, scope, relaxed, effort=None)
     return measure(problem, *powers_of(problem, relaxed)).shortfall_kwh
 
 
 def powers_of(problem: Problem, relaxed: Relaxation) -> tuple[FloatArray, FloatArray | None]:
     """Return powers that batteries really take, rounded for writing."""
     floor = problem.fleet.min_power_kw if problem.enforce_min_power else None
-    wanted = np.maximum(relaxed.power_kw, 0.0)
-    taken = settle(curve_of(problem), problem.fleet.start_soc_pct / 100, wanted, floor_kw=floor)
+    able, start = problem.discharge, problem.fleet.start_soc_pct / 100
+    wanted = np.maximum(relaxed.power_kw, 0.0) if able is None else relaxed.power_kw
+    loss = None if able is None else problem.slot_hours / (able.efficiency * problem.fleet.battery_kwh)
+    taken = settle(curve_of(problem), start, wanted, floor_kw=floor, loss=loss)
     battery = None if relaxed.battery_kw is None else np.round(relaxed.battery_kw, POWER_DECIMALS)
     return np.round(taken, POWER_DECIMALS), battery
 

@@ -56,19 +56,25 @@ def charging_curve(fleet: Fleet, slot_hours: float, *, max_power_kw: FloatArray 
 
 
 def settle(
-    curve: ChargingCurve, start_soc: FloatArray, wanted_kw: FloatArray, *, floor_kw: FloatArray | None = None
+    curve: ChargingCurve,
+    start_soc: FloatArray,
+    wanted_kw: FloatArray,
+    *,
+    floor_kw: FloatArray | None = None,
+    loss: FloatArray | None = None,
 ) -> FloatArray:
     """Return the powers [N, T] that the batteries really take of those wanted.
 
-    With ``floor_kw`` [N] a power that falls below the floor becomes zero.
+    With ``floor_kw`` [N] a power that falls below the floor becomes zero. ``loss`` [N] is the SoC that a kW given back
+    takes in a slot, for powers below zero.
     """
     soc, taken = start_soc.copy(), np.zeros_like(wanted_kw)
     for slot in range(wanted_kw.shape[1]):
         power = np.minimum(wanted_kw[:, slot], curve.limit_kw(soc))
         if floor_kw is not None:
-            power = np.where(power < floor_kw - 1e-9, 0.0, power)
+            power = np.where((power < floor_kw - 1e-9) & (power >= 0), 0.0, power)
         taken[:, slot] = power
-        soc = soc + curve.gain * power
+        soc = soc + (curve.gain if loss is None else np.where(power < 0, loss, curve.gain)) * power
     return taken
 
 

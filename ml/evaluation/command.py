@@ -14,9 +14,11 @@ from core.landing import Landing
 from ml.calibration import CalibrationParameters
 from ml.evaluation.metrics import metrics
 from ml.evaluation.period import Period, period_between
+from ml.evaluation.pictures import pictured
 from ml.evaluation.promotion import Promotion, decide
+from ml.evaluation.readiness import readiness_figures
 from ml.evaluation.rolling_origin import MODELS, calibrated_predictions, rolling_forecasts, weekly_origins
-from ml.evaluation.rows import BacktestError, backtest_rows
+from ml.evaluation.rows import BacktestError, BacktestRows, backtest_rows
 from ml.models.protocol import QUANTILE_COLUMNS
 from ml.models.quantile_trees import TreeParameters
 from ml.targets import Target
@@ -41,7 +43,7 @@ def backtest(
     Args:
         landing: A landing zone that holds one set and nothing else.
         set_name: Name of the set, as reported.
-        target: ``return_at``, ``soc_at_arrival_pct``, ``departure_at`` or ``energy_kwh``.
+        target: ``return_at``, ``soc_at_arrival_pct``, ``departure_at``, ``energy_kwh``, ``base_load_kw`` or ``pv_kw``.
         test_from: First site-local date of the test period (ISO), or ordinal where drives are counted.
         test_to: Last one; without it, the last of the data.
         predictions: Where to write every test row of every forecaster (Parquet).
@@ -63,7 +65,7 @@ def backtest(
     if predictions is not None:
         columns = ["row_key", "predicted_at", "actual", "point", *QUANTILE_COLUMNS, "name", "promoted"]
         write_atomic(predictions, tested.select(columns).write_parquet)
-    return _document(tested, asked.target, period, promotion, set_name)
+    return _document(tested, asked, period, promotion, set_name)
 
 
 def backtest_predictions(
@@ -96,24 +98,25 @@ def backtest_predictions(
 
 
 def _document(
-    tested: pl.DataFrame, target: Target, period: Period, promotion: Promotion, set_name: str
+    tested: pl.DataFrame, asked: BacktestRows, period: Period, promotion: Promotion, set_name: str
 ) -> dict[str, Any]:
     names = sorted(tested["name"].unique().to_list())
     return {
         "schema": SCHEMA,
         "set": set_name,
-        "target": target.name,
-        "unit": target.unit,
+        "target": asked.target.name,
+        "unit": asked.target.unit,
         "test_from": period.first,
         "test_to": period.last,
         "rows": int(tested["row_key"].n_unique()),
         "promoted": promotion.promoted,
         "decision": promotion.as_dict(),
-        "forecasts": {name: _figures(tested, target, name) for name in names},
+        "forecasts": {name: _figures(tested.filter(pl.col("name") == name), asked, name) for name in names},
+        "pictures": pictured(tested.filter(pl.col("name") == promotion.promoted), asked.rows, until=asked.target.until),
     }
 
 
-def _figures(tested: pl.DataFrame, target: Target, name: str) -> dict[str, object]:
-    figures = metrics(tested.filter(pl.col("name") == name))
-    told = target.conditional_on.get(name)
+def _figures(predictions: pl.DataFrame, asked: BacktestRows, name: str) -> dict[str, object]:
+    figures = metrics(predictions) | {"readiness": readiness_figures(predictions, asked.target.name)}
+    told = asked.target.conditional_on.get(name)
     return figures if told is None else {**figures, "conditional_on": list(told)}

@@ -10,15 +10,18 @@ LEADS_H: Final[Mapping[str, tuple[float, float]]] = {"12": (8.0, 16.0), "4": (2.
 """Around 12, 4 and 1 hours before the return."""
 
 
-def errors_by_lead(predictions: pl.DataFrame, rows: pl.DataFrame) -> dict[str, dict[str, float | int | None]]:
+def errors_by_lead(
+    predictions: pl.DataFrame, rows: pl.DataFrame, *, until: str = "returned_at"
+) -> dict[str, dict[str, float | int | None]]:
     """Return mean absolute error, width and coverage of the 90 % interval by hours left; NULL where nothing was asked.
 
     Args:
         predictions: Calibrated predictions of one forecaster, see ``calibrated_predictions``.
-        rows: The questions, with row_key and returned_at.
+        rows: The questions, with row_key and the instant that is awaited.
+        until: That instant.
     """
-    left_h = (pl.col("returned_at") - pl.col("predicted_at")).dt.total_seconds() / 3600
-    joined = predictions.join(rows.select("row_key", "returned_at"), on="row_key", maintain_order="left")
+    left_h = (pl.col(until) - pl.col("predicted_at")).dt.total_seconds() / 3600
+    joined = predictions.join(rows.select("row_key", until), on="row_key", maintain_order="left")
     return {
         name: _figures(joined.filter(left_h.is_between(low, high, closed="left")))
         for name, (low, high) in LEADS_H.items()

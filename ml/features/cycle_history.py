@@ -71,7 +71,7 @@ def outcomes(cycles: pl.DataFrame, duties: pl.DataFrame, vehicles: pl.DataFrame,
     planned = duty_plan.known_plans(closed, duties)
     rows = closed.join(planned, on="row_key", how="left", maintain_order="left")
     return (
-        add_groups(rows, rows, vehicles, timezone=timezone)
+        _with_attributes(rows.with_columns(start_key=_start_key(timezone)), vehicles)
         .select(
             *dict.fromkeys(column for by in GROUPS.values() for column in by),
             "operating_date",
@@ -97,20 +97,22 @@ def _per_km(name: str) -> pl.Expr:
     return pl.when(pl.col("distance_km") >= 1).then(pl.col(name) / pl.col("distance_km"))
 
 
+def _start_key(timezone: str) -> pl.Expr:
+    hour = clock_h(pl.col("departed_at"), timezone).floor().cast(pl.Int64).cast(pl.String)
+    return pl.coalesce("provider_ref", pl.col("route_id") + "@" + hour)
+
+
 def add_groups(rows: pl.DataFrame, cycles: pl.DataFrame, vehicles: pl.DataFrame, *, timezone: str) -> pl.DataFrame:
     """Add the columns that groups are made of; rows not yet departed have no first trip.
 
     ``start_key`` is the provider's number of the first trip where it has one, else its route and hour of departure.
     """
-    hour = clock_h(pl.col("departed_at"), timezone).floor().cast(pl.Int64).cast(pl.String)
-    keys = cycles.select(
-        "vehicle_id",
-        "operating_date",
-        start_key=pl.coalesce("provider_ref", pl.col("route_id") + "@" + hour),
-    )
-    named = rows.select(pl.exclude("start_key")).join(
-        keys, on=["vehicle_id", "operating_date"], how="left", maintain_order="left"
-    )
+    keys = cycles.select("vehicle_id", "operating_date", start_key=_start_key(timezone))
+    named = rows.join(keys, on=["vehicle_id", "operating_date"], how="left", maintain_order="left")
+    return _with_attributes(named, vehicles)
+
+
+def _with_attributes(named: pl.DataFrame, vehicles: pl.DataFrame) -> pl.DataFrame:
     attributes = vehicles.select("vehicle_id", "model", "vehicle_class")
     return named.join(attributes, on="vehicle_id", how="left", maintain_order="left").with_columns(
         weekday=pl.col("operating_date").dt.weekday().cast(pl.Int64),

@@ -40,8 +40,17 @@ def known_plans(rows: pl.DataFrame, duties: pl.DataFrame) -> pl.DataFrame:
         .filter(pl.col("available_at") <= pl.col("predicted_at"))
         .unique(["row_key", "block_id"], keep="last", maintain_order=True)
         .filter(~pl.col("is_deleted").fill_null(value=False))
-        .sort("row_key", "planned_departure_at", "block_id")
     )
+    if known["row_key"].is_unique().all():
+        return known.select(
+            "row_key",
+            "block_id",
+            "planned_departure_at",
+            "planned_return_at",
+            planned_distance_km="distance_km",
+            planned_blocks=pl.lit(1.0),
+        )
+    known = known.sort("row_key", "planned_departure_at", "block_id")
     return known.group_by("row_key", maintain_order=True).agg(
         pl.col("block_id").first(),
         pl.col("planned_departure_at").min(),

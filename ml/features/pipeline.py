@@ -19,10 +19,12 @@ from ml.features import (
     live_state,
     outside_weather,
     plug_in,
+    plug_in_habit,
     season,
     session_history,
     similar_sessions,
     site_activity,
+    site_power,
     time_left,
 )
 from ml.fleet import FleetFacts
@@ -39,9 +41,13 @@ CYCLE_FAMILIES: Final = (
 )
 SESSION_FAMILIES: Final = (plug_in, session_history, similar_sessions, site_activity)
 DRIVE_FAMILIES: Final = (drive_history, drive_energy)
+POWER_FAMILIES: Final = (site_power,)
+PLUG_IN_FAMILIES: Final = (plug_in_habit,)
 CYCLE_COLUMNS: Final = tuple(column for family in CYCLE_FAMILIES for column in family.COLUMNS)
 SESSION_COLUMNS: Final = tuple(column for family in SESSION_FAMILIES for column in family.COLUMNS)
 DRIVE_COLUMNS: Final = tuple(column for family in DRIVE_FAMILIES for column in family.COLUMNS)
+PLUG_IN_COLUMNS: Final = tuple(column for family in PLUG_IN_FAMILIES for column in family.COLUMNS)
+POWER_COLUMNS: Final = tuple(column for family in POWER_FAMILIES for column in family.COLUMNS)
 
 
 def cycle_features(questions: pl.DataFrame, facts: FleetFacts) -> pl.DataFrame:

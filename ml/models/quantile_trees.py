@@ -108,7 +108,8 @@ class QuantileTrees:
             features: Columns that trees may look at.
             anchor: The rule whose misses they learn.
             parameters: See there.
-            outright: As many trees again learn the outcome itself, and the mean of both answers: they err differently.
+            outright: As many trees again learn the outcome itself, and its root, which long stays pull less at; the
+                mean of the three answers counts, for they err differently. Outcomes are not negative then.
             engine: Which library grows them; without it, the first choice that loads here.
 
         Raises:
@@ -128,7 +129,11 @@ class QuantileTrees:
         inputs = matrix(known, features)
         members = grow(inputs, missed, leaves, parameters)
         if outright:
-            members += grow(inputs, known["actual"].to_numpy(), leaves, parameters)
+            actual = known["actual"].to_numpy()
+            for turn, learnt in enumerate((actual, np.sqrt(np.maximum(actual, 0.0))), start=1):
+                # Another seed: other features and rows are looked at, and the mean is steadier.
+                other = parameters.model_copy(update={"seed": parameters.seed + turn})
+                members += grow(inputs, learnt, leaves, other)
         return cls(f"{chosen}_quantiles", chosen, tuple(features), anchor, parameters, tuple(members), outright)
 
     def quantiles(self, rows: pl.DataFrame) -> FloatArray:
@@ -140,7 +145,8 @@ class QuantileTrees:
         count, anchored = len(self.parameters.levels), self.anchor.points(rows)[:, None]
         answers = [anchored + np.sort(grown[:, :count], axis=1)]
         if self.outright:
-            answers.append(np.sort(grown[:, count:], axis=1))
+            itself, root = np.sort(grown[:, count : 2 * count], axis=1), np.sort(grown[:, 2 * count :], axis=1)
+            answers += [itself, np.maximum(root, 0.0) ** 2]
         quantiles = spread_levels(np.mean(answers, axis=0), np.asarray(self.parameters.levels))
         return np.clip(quantiles, *self.anchor.bounds)
 

@@ -21,10 +21,18 @@ def group() -> None:
 def backtest(
     set_name: Annotated[str, typer.Option("--set", help="Format of the files: carta, acn_noid, sap, canonical, …")],
     path: Annotated[Path, typer.Option(exists=True, help="A file or a folder.")],
-    target: Annotated[str, typer.Option(help="return_at, departure_at, energy_kwh or soc_at_arrival_pct.")],
+    target: Annotated[
+        str,
+        typer.Option(
+            help="return_at, soc_at_arrival_pct, departure_at, energy_kwh, plug_in_delay, base_load_kw or pv_kw."
+        ),
+    ],
     test_from: Annotated[str, typer.Option(help="First local date of the test (an ordinal where a set has no dates).")],
     test_to: Annotated[str | None, typer.Option(help="Last one, inclusive; without it, to the end.")] = None,
     predictions: Annotated[Path | None, typer.Option(help="Write every test row to this Parquet file.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write a page with tables and pictures to this HTML file.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")] = False,
 ) -> None:
     """Rolling-origin backtest on raw files, in a temporary home: the model beside every baseline."""
@@ -37,6 +45,10 @@ def backtest(
         document = backtest_files(
             set_name, path, target=target, test_from=test_from, test_to=test_to, predictions=predictions
         )
+    if report is not None:
+        from reporting.backtest_page import build_backtest_page
+
+        report.write_text(build_backtest_page(document), encoding="utf-8")
     if json:
         say_json(document)
         return

@@ -45,7 +45,7 @@ def run(
     from core.time_grid import parse_instant
     from ingestion.registry import ConfigurationError
     from orchestration.jobs import JobFailedError, run_job
-    from orchestration.steps.forecast import needs_training
+    from orchestration.steps.forecast import drifted_sites, needs_training
     from orchestration.steps.night import expected_result
     from orchestration.steps.run_document import RunFacts, rows_of, run_document
     from orchestration.steps.workplace import Workplace
@@ -59,7 +59,10 @@ def run(
         instant = datetime.now(UTC) if as_of is None else parse_instant(as_of)
         workplace = Workplace(settings)
         sites = site or [entry.site_id for entry in workplace.registry.sites]
-        train = job is Job.NIGHTLY and needs_training(workplace, sites=sites, as_of=instant)
+        train = job is Job.NIGHTLY and (
+            needs_training(workplace, sites=sites, as_of=instant)
+            or bool(drifted_sites(workplace, sites=sites, as_of=instant))
+        )
         with console.status(f"{job} as of {instant.isoformat(timespec='minutes')}"):
             records = run_job(job.value, settings=settings, as_of=instant, sites=sites, needs_training=train)
         results = [expected_result(workplace, site_id=site_id, as_of=instant) for site_id in sites]

@@ -78,7 +78,9 @@ class Knowledge:
             return block_from(start_at + (at - start_at) // (AT_ONCE * SLOT) * (AT_ONCE * SLOT))[at]
 
         vehicles = registry.vehicles_of(site_id)
-        consumption = daily_consumption(recent_facts(landing, site_id=site_id, as_of=start_at), vehicles)
+        consumption = daily_consumption(
+            recent_facts(landing, site_id=site_id, as_of=start_at, models_dir=models_dir), vehicles
+        )
         return cls(states_at, returns_at, consumption, _matcher(landing, vehicles, site_id))
 
 

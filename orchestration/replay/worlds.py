@@ -86,7 +86,8 @@ def recorded_night(
         end_at,
         {},
         daily_consumption(
-            recent_facts(workplace.landing, site_id=site_id, as_of=start_at), workplace.registry.vehicles_of(site_id)
+            recent_facts(workplace.landing, site_id=site_id, as_of=start_at, models_dir=workplace.settings.models_dir),
+            workplace.registry.vehicles_of(site_id),
         ),
     )
     stays: list[TrueStay] = []

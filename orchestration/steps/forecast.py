@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 import polars as pl
 
 from core.time_grid import parse_instant
+from ml.drift import drift_of_site
 from ml.fleet import FleetFacts
 from ml.forecasting import forecast_fleet
 from ml.models.quantile_trees import TreeParameters
@@ -38,6 +40,26 @@ def needs_training(workplace: Workplace, *, sites: Iterable[str], as_of: datetim
         return any(as_of - MODEL_LIFE < instant <= as_of for instant in trained)
 
     return not all(is_fresh(site_id, target.name) for site_id in sites for target in CYCLE_TARGETS)
+
+
+def drifted_sites(workplace: Workplace, *, sites: Iterable[str], as_of: datetime) -> dict[str, str]:
+    """Return the sites one of whose models errs more than when it was judged, each with what says so."""
+    found = {}
+    for site_id in sites:
+        decisions = drift_of_site(
+            workplace.landing, site_id=site_id, as_of=as_of, models_dir=workplace.settings.models_dir
+        )
+        said = [f"{decision.target} {decision.reason}" for decision in decisions if decision.has_drifted]
+        if said:
+            found[site_id] = "; ".join(said)
+    return found
+
+
+def latest_drift(workplace: Workplace, *, site_id: str) -> dict[str, dict[str, Any]]:
+    """Return the last decision on drift of each target, with its numbers; before the first one, nothing."""
+    models = ModelRegistry(workplace.settings.models_dir)
+    made = {target.name: models.drift(site_id=site_id, target=target.name) for target in CYCLE_TARGETS}
+    return {name: decisions[-1] for name, decisions in made.items() if decisions}
 
 
 def forecast(workplace: Workplace, facts: FleetFacts) -> pl.DataFrame:

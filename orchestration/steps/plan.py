@@ -25,7 +25,7 @@ from orchestration.steps.overrides import overrides_in_force
 from orchestration.steps.publish import PATIENCE_S, PublishReport, publish
 from orchestration.steps.requests import RequestBook, daily_consumption
 from orchestration.steps.return_forecasts import ReturnForecast, return_forecasts
-from orchestration.steps.site_inputs import SiteInputs, read_site_inputs
+from orchestration.steps.site_inputs import PowerSource, SiteInputs, read_site_inputs
 from orchestration.steps.workplace import Workplace
 from planning.assembly import Assembled
 from planning.changes import PlanFacts, changes, expected_soc
@@ -35,12 +35,16 @@ from planning.hedging import hedge
 from planning.model import Battery, DemandCharge, Group, Plan, Problem
 from planning.overrides import Override, overridden_connectors, overridden_requests
 from planning.publication import to_publication
+from planning.remedies import in_words
 from planning.site_state import ConnectorState, SiteState
 from planning.solve import solve
 
 LOGGER = logging.getLogger(__name__)
 HORIZON_SLOTS = 120
 """30 hours: tonight's departures and tomorrow's early returns, from any hour of the day."""
+
+WITH_REMEDIES = ("nightly",)
+"""Triggers after which changes are looked for that would mend a night: that takes dozens of plans, so once a night."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ class KnownFleet:
     @classmethod
     def read(cls, workplace: Workplace, *, site_id: str, as_of: datetime) -> Self:
         """Read both from landing."""
-        facts = recent_facts(workplace.landing, site_id=site_id, as_of=as_of)
+        facts = recent_facts(workplace.landing, site_id=site_id, as_of=as_of, models_dir=workplace.settings.models_dir)
         return cls(facts, _forecasts_of(workplace, site_id, as_of))
 
 
@@ -81,7 +85,7 @@ def plan_and_publish(
     workplace: Workplace, *, site_id: str, as_of: datetime, trigger: str, patience_s: float = PATIENCE_S
 ) -> PlanOutcome:
     """Forecast, plan, land and publish: what a re-plan does, and what the assets do one by one."""
-    facts = recent_facts(workplace.landing, site_id=site_id, as_of=as_of)
+    facts = recent_facts(workplace.landing, site_id=site_id, as_of=as_of, models_dir=workplace.settings.models_dir)
     forecasts = forecast(workplace, facts)
     known = KnownFleet(facts, forecasts)
     planned = plan_site(workplace, site_id=site_id, as_of=as_of, trigger=trigger, known=known)
@@ -105,7 +109,13 @@ def plan_site(
     fleet = read_fleet_state(workplace.landing, workplace.registry, site_id=site_id, as_of=as_of)
     start_at = floor_to_slot(as_of)
     inputs = read_site_inputs(
-        workplace.landing, workplace.registry, site_id=site_id, as_of=as_of, start_at=start_at, slots=HORIZON_SLOTS
+        workplace.landing,
+        workplace.registry,
+        site_id=site_id,
+        as_of=as_of,
+        start_at=start_at,
+        slots=HORIZON_SLOTS,
+        models_dir=workplace.settings.models_dir,
     )
     book = RequestBook(
         site,
@@ -119,20 +129,46 @@ def plan_site(
     state = site_state(site, workplace.registry.connectors_of(site_id), inputs, fleet)
     state = replace(state, connectors=overridden_connectors(state.connectors, overrides, as_of=as_of))
     requests = overridden_requests(book.requests(fleet.vehicles), state.connectors, overrides, as_of=as_of)
-    hedged = hedge(state, requests, as_of=as_of, planner=partial(solve, as_of=as_of))
+    planner = partial(solve, as_of=as_of, with_remedies=trigger in WITH_REMEDIES)
+    hedged = hedge(state, requests, as_of=as_of, planner=planner)
     assembled, plan = with_overrides(hedged.assembled, overrides), hedged.plan
     document = json.dumps(problem_record(assembled.problem), sort_keys=True)
     digest = hashlib.sha256(f"{site_id}|{format_instant(as_of)}|{document}".encode()).hexdigest()
     plan_id = f"{site_id}-{as_of:%Y%m%dT%H%M%SZ}-{digest[:12]}"
     phases = {vehicle.vehicle_id: vehicle.phases for vehicle in workplace.registry.vehicles}
     publication = to_publication(plan, assembled.problem, state, plan_id=plan_id, as_of=as_of, vehicle_phases=phases)
-    inputs_of_plan = {**assembled.inputs, "leaning": hedged.leaning}
+    inputs_of_plan = {
+        **assembled.inputs,
+        "leaning": hedged.leaning,
+        "prices": _price_inputs(inputs),
+        "power": _power_inputs(inputs),
+    }
     planned = SitePlan(plan_id, as_of, assembled.problem, plan, inputs_of_plan, publication)
     before = facts_of_latest(workplace.landing, site_id=site_id, before=as_of)
     changed = changes(before, _facts(planned), trigger=trigger)
     planned = replace(planned, inputs={**planned.inputs, "changes": changed})
     _land(workplace, planned, site, trigger=trigger, problem_json=document)
     return planned
+
+
+def _price_inputs(inputs: SiteInputs) -> dict[str, Any]:
+    """Return how many slots of the prices rest on the rule, and the rule; all where no price is known."""
+    assumed = inputs.slots if inputs.price is None else inputs.price.assumed_slots
+    rule = "no price is known" if inputs.price is None else "the same quarter-hour of the latest day known"
+    return {"assumed_slots": assumed, "rule": rule if assumed else None}
+
+
+def _power_inputs(inputs: SiteInputs) -> dict[str, Any]:
+    """Return what forecast other load and solar output, and what it knew; None where nobody metered them."""
+
+    def said(source: PowerSource | None) -> dict[str, Any] | None:
+        if source is None:
+            return None
+        newest = source.newest_input_at
+        at = None if newest is None else format_instant(newest)
+        return {"name": source.name, "version": source.version, "newest_input_at": at}
+
+    return {name: said(source) for name, source in inputs.load_sources.items()}
 
 
 def with_overrides(assembled: Assembled, overrides: Sequence[Override]) -> Assembled:
@@ -304,6 +340,7 @@ def _vehicle_rows(planned: SitePlan, common: dict[str, Any]) -> list[dict[str, A
     inputs = {entry["vehicle_id"]: entry for entry in planned.inputs["vehicles"]}
     energy = plan.power_kw.sum(axis=1) * problem.slot_minutes / 60
     items = {item.index: item for item in problem.connectors.items} if problem.connectors else {}
+    remedy = f"; what would mend the night: {in_words(plan.remedies[0])}" if plan.remedies else ""
     rows = []
     for k, vehicle_id in enumerate(plan.vehicle_ids):
         entry, reason, fleet = inputs[vehicle_id], plan.reasons[k], problem.fleet
@@ -324,7 +361,7 @@ def _vehicle_rows(planned: SitePlan, common: dict[str, Any]) -> list[dict[str, A
                 "planned_energy_kwh": float(energy[k]),
                 "shortfall_kwh": float(plan.shortfall_kwh[k]),
                 "reason_code": reason.code if reason else None,
-                "reason_text": reason.text if reason else None,
+                "reason_text": reason.text + remedy if reason else None,
                 "soc_rung": entry["soc"]["rung"],
                 "soc_source": entry["soc"]["source"],
                 "soc_age_min": entry["soc"]["age_min"],

@@ -51,7 +51,7 @@ def daily_consumption(facts: FleetFacts, vehicles: Sequence[Vehicle]) -> dict[st
         [(vehicle.vehicle_id, vehicle_spec(vehicle).battery_kwh) for vehicle in vehicles],
         schema={"vehicle_id": pl.String, "battery_kwh": pl.Float64},
         orient="row",
-    )
+    ).cast({"vehicle_id": facts.cycles.schema["vehicle_id"]}, strict=False)
     by_soc = pl.col("drop_pp") / 100 * pl.col("battery_kwh")
     days = recent.join(batteries, on="vehicle_id", how="inner").with_columns(
         energy_kwh=pl.coalesce("energy_kwh", by_soc)

@@ -1,7 +1,9 @@
 """A site's limits, prices, other load and peaks so far over a horizon, read from landing as of an instant."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, time, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -12,6 +14,8 @@ from core.landing import Landing
 from core.time_grid import local_day, slot_starts
 from ingestion.registry import Registry
 from ingestion.registry.models import DemandCharge, Site
+from ml.forecasting import forecast_power
+from ml.targets import BASE_LOAD, PV, RUNG_DEFAULT, Target
 from planning.site_signals import LoadForecast, Signal, load_forecast, price_signal, site_import
 
 HISTORY = timedelta(days=35)
@@ -29,10 +33,20 @@ class PeakCharge:
 
 
 @dataclass(frozen=True, slots=True)
+class PowerSource:
+    """What forecast a site's power: the forecaster promoted for it, its version, and the newest reading it knew."""
+
+    name: str
+    version: str
+    newest_input_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class SiteInputs:
     """What a plan needs to know of a site besides its vehicles; arrays are per slot.
 
-    ``price`` is None when no price is known: then only power matters.
+    ``price`` is None when no price is known: then only power matters. ``load_sources`` says of other load and of solar
+    output what forecast them, and what was newest in that (None: the configured typical load).
     """
 
     start_at: datetime
@@ -41,6 +55,7 @@ class SiteInputs:
     price: Signal | None
     load: LoadForecast
     peak_charges: tuple[PeakCharge, ...]
+    load_sources: Mapping[str, PowerSource | None] = field(default_factory=dict)
 
 
 def read_site_inputs(
@@ -52,12 +67,32 @@ def read_site_inputs(
     start_at: datetime,
     slots: int,
     with_peaks: bool = True,
+    models_dir: Path | None = None,
 ) -> SiteInputs:
-    """Return what was known at ``as_of`` of a site's next slots; ``with_peaks``: the month's as well."""
+    """Return what was known at ``as_of`` of a site's next slots.
+
+    Args:
+        landing: The landing zone.
+        registry: The configuration.
+        site_id: Site.
+        as_of: Nothing that became available later is used.
+        start_at: Start of slot 0.
+        slots: Number of slots.
+        with_peaks: The month's peaks as well.
+        models_dir: Folder of the models that forecast other load and solar output; without it, and where nothing was
+            ever metered, they are quantiles of the same quarter-hour, or what the configuration says.
+    """
     site = registry.site(site_id)
     starts = slot_starts(start_at, slots)
     prices = landing.read("price", as_of=as_of, since=start_at - timedelta(days=10))
     load = landing.read("site_load", as_of=as_of, since=start_at - HISTORY).filter(pl.col("site_id") == site_id)
+    expected = load_forecast(
+        load, start_at=start_at, slots=slots, timezone=site.timezone, typical_load_kw=site.base_load_kw
+    )
+    sources: Mapping[str, PowerSource | None] = {}
+    if models_dir is not None and expected.history_days:
+        rows = forecast_power(landing, site_id=site_id, as_of=as_of, models_dir=models_dir, starts=starts)
+        expected, sources = with_forecasts(expected, rows)
     return SiteInputs(
         start_at=start_at,
         slots=slots,
@@ -68,11 +103,38 @@ def read_site_inputs(
             slots=slots,
             markup_per_kwh=site.tariff.markup_per_kwh,
         ),
-        load=load_forecast(
-            load, start_at=start_at, slots=slots, timezone=site.timezone, typical_load_kw=site.base_load_kw
-        ),
+        load=expected,
         peak_charges=_peak_charges(landing, registry, site, load, as_of=as_of, starts=starts) if with_peaks else (),
+        load_sources=sources,
     )
+
+
+def with_forecasts(expected: LoadForecast, rows: pl.DataFrame) -> tuple[LoadForecast, Mapping[str, PowerSource | None]]:
+    """Return other load and solar output as forecast, and what forecast each; what nobody metered stays as expected.
+
+    Args:
+        expected: Without forecasts.
+        rows: See ``ml.forecasting.forecast_power``: a row of both targets for each slot.
+    """
+    base, sun = _forecast_of(rows, BASE_LOAD), _forecast_of(rows, PV)
+    if base is not None:
+        expected = replace(expected, base_load_kw=base["q50"].to_numpy(), base_load_high_kw=base["q95"].to_numpy())
+    if sun is not None:
+        expected = replace(expected, pv_kw=sun["q50"].to_numpy(), pv_low_kw=sun["q05"].to_numpy())
+    return expected, {BASE_LOAD.name: _source_of(base), PV.name: _source_of(sun)}
+
+
+def _forecast_of(rows: pl.DataFrame, target: Target) -> pl.DataFrame | None:
+    """Return a target's rows by slot; None where nothing was ever known of it."""
+    mine = rows.filter(pl.col("target") == target.name).sort("subject_id")
+    return None if (mine["rung"] == RUNG_DEFAULT).all() else mine
+
+
+def _source_of(rows: pl.DataFrame | None) -> PowerSource | None:
+    if rows is None:
+        return None
+    newest = rows["newest_input_at"].max()
+    return PowerSource(rows["name"][0], rows["model_version"][0], newest if isinstance(newest, datetime) else None)
 
 
 def _peak_charges(

@@ -65,7 +65,7 @@ def search_holds(
     scope = _scope(problem, pools, rows, start)
     vehicle, slot = np.nonzero(scope.ceiling_kw > 0)
     column = np.full(scope.ceiling_kw.shape, NO_CONNECTOR)
-    column[vehicle, slot] = add_vehicles(program, problem, scope, (vehicle, slot), site)
+    column[vehicle, slot] = add_vehicles(program, problem, scope, (vehicle, slot), site).into
     used = np.concatenate([start.plug_slot[rows], start.unplug_slot[rows]])
     is_open = np.isin(np.arange(problem.slots), used) & problem.connectors.attended
     holds = _add_holds(program, problem, (pools, column), np.union1d(hand_over_slots(problem), np.flatnonzero(is_open)))

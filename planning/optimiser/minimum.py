@@ -11,6 +11,7 @@ import numpy as np
 
 from planning.feasibility import measure
 from planning.model import BoolArray, Fleet, FloatArray, IntArray, Problem
+from planning.optimiser.effort import THOROUGH, Effort
 from planning.optimiser.monolith import search_switched, solve_monolith
 from planning.optimiser.parts import beside, dealt, loads_of
 from planning.optimiser.program import SolverError
@@ -21,8 +22,8 @@ from planning.taper import charging_curve, full_power_slots, settle
 
 CHUNK = 200
 FEW_VEHICLES = 10
-NODES = 200
 SEARCH_GAP = 2e-3
+PEAK_FACTORS = (1.0, 1.03, 1.08, 1.2)
 # Shares of the minimum from which a power is rounded up; the first is usually within 0.1 % of the bound.
 THRESHOLDS = (0.4, 0.05, 0.75, 1.0)
 GOOD_ENOUGH = 1e-3
@@ -31,11 +32,11 @@ EPSILON_KW = 1e-6
 Judged = tuple[float, Relaxation]
 
 
-def repair(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorough: bool = True) -> Relaxation:
+def repair(problem: Problem, scope: Scope, relaxed: Relaxation, *, effort: Effort | None = THOROUGH) -> Relaxation:
     """Return powers that are zero or at least the minimum, close to the relaxation's cost.
 
-    A target that the rule puts out of reach is replaced by the best one within it. For a few vehicles a ``thorough``
-    repair searches for seconds.
+    A target that the rule puts out of reach is replaced by the best one within it. For a few vehicles patterns are
+    searched with the ``effort`` given.
     """
     usable = np.where(scope.ceiling_kw >= problem.fleet.min_power_kw[:, None] - EPSILON_KW, scope.ceiling_kw, 0.0)
     scope = scope.narrowed(usable, None)
@@ -46,13 +47,13 @@ def repair(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorough: boo
         others = loads - loads_of(problem, scope.group[rows], power[rows])
         inside = Scope(scope.ceiling_kw[rows], scope.group[rows])
         part = replace(relaxed, power_kw=power[rows])
-        relaxed = _repair_chunk(beside(problem.with_fleet(rows), others), inside, part, thorough=thorough)
+        relaxed = _repair_chunk(beside(problem.with_fleet(rows), others), inside, part, effort)
         power[rows] = relaxed.power_kw
         loads = others + loads_of(problem, scope.group[rows], power[rows])
     return replace(relaxed, power_kw=power)
 
 
-def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorough: bool) -> Relaxation:
+def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation, effort: Effort | None) -> Relaxation:
     """Return the cheapest result of the thresholds, or the first that is as good as the relaxed powers."""
     target = measure(problem, relaxed.power_kw, relaxed.battery_kw).cost
     best: Judged | None = None
@@ -62,20 +63,76 @@ def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorou
         cost = measure(problem, candidate.power_kw, candidate.battery_kw).cost.total
         if best is None or cost < best[0]:
             best = cost, candidate
-        if best[0] - target.total <= GOOD_ENOUGH * abs(target.total):
+        if _is_good(best, target.total):
             break
     assert best is not None
-    is_good = best[0] - target.total <= GOOD_ENOUGH * abs(target.total)
-    return (_searched(problem, scope, best) if thorough and not is_good else best)[1]
+    few = problem.fleet.size <= FEW_VEHICLES
+    if few and not _is_good(best, target.total):
+        best = _taking_turns(problem, scope, relaxed, best, target.total)
+    if few and effort is not None and effort.nodes and not _is_good(best, target.total):
+        best = search_pattern(problem, scope, best, effort)
+    return best[1]
 
 
-def _searched(problem: Problem, scope: Scope, best: Judged) -> Judged:
-    """Return what a mixed-integer search finds for a few vehicles, which have few ways to share a load, if better."""
-    if problem.fleet.size > FEW_VEHICLES:
-        return best
+def _is_good(best: Judged, target: float) -> bool:
+    return best[0] - target <= GOOD_ENOUGH * abs(target)
+
+
+def _taking_turns(problem: Problem, scope: Scope, relaxed: Relaxation, best: Judged, target: float) -> Judged:
+    """Return what comes of patterns in which a few vehicles take turns under a peak, if that is better.
+
+    Where the peak binds in nearly every slot, two that charge in the same one drive it up; so slots are dealt out under
+    a peak that is a little higher than the relaxed one, and the higher the easier.
+    """
+    for factor in PEAK_FACTORS:
+        room_kw = _room_under_peaks(problem, relaxed, factor)
+        candidate = _optimise(problem, scope, relaxed, _dealt_out(problem, scope, relaxed, room_kw))
+        cost = measure(problem, candidate.power_kw, candidate.battery_kw).cost.total
+        best = (cost, candidate) if cost < best[0] else best
+        if _is_good(best, target):
+            break
+    return best
+
+
+def _room_under_peaks(problem: Problem, relaxed: Relaxation, factor: float) -> FloatArray:
+    """Return what vehicles may draw [T] if no charged peak rises above the relaxed one by more than a factor."""
+    imported = measure(problem, relaxed.power_kw, relaxed.battery_kw).import_kw
+    cap = problem.grid_limit_kw.copy()
+    for charge in problem.demand_charges:
+        slots = np.arange(problem.slots) if charge.slots is None else charge.slots
+        peak = max(charge.so_far_kw, float(imported[slots].max(initial=0.0)))
+        cap[slots] = np.minimum(cap[slots], factor * peak)
+    others = problem.other_load_kw + (0.0 if relaxed.battery_kw is None else relaxed.battery_kw)
+    room: FloatArray = np.maximum(cap - others, 0.0)
+    return room
+
+
+def _dealt_out(problem: Problem, scope: Scope, relaxed: Relaxation, room_kw: FloatArray) -> BoolArray:
+    """Deal slots out, one a turn to everybody who lacks some, so that the floors fit into the room [T]."""
+    least = problem.fleet.min_power_kw
+    ceiling = np.minimum(scope.ceiling_kw, room_kw)
+    can = (scope.ceiling_kw > 0) & (room_kw + EPSILON_KW >= least[:, None])
+    inside = scope.narrowed(np.where(can, ceiling, 0.0), None)
+    is_on = np.zeros_like(can)
+    worth = relaxed.power_kw - 1e-3 * relaxed.slot_price
+    waiting = _lacking(problem, inside, is_on, np.arange(problem.fleet.size)).tolist()
+    while waiting:
+        for row in list(waiting):
+            free_kw = room_kw - np.where(is_on, least[:, None], 0.0).sum(axis=0)
+            fits = can[row] & ~is_on[row] & (free_kw + EPSILON_KW >= least[row])
+            if not fits.any():
+                waiting.remove(row)
+                continue
+            is_on[row, np.argmax(np.where(fits, worth[row], -np.inf))] = True
+        waiting = _lacking(problem, inside, is_on, np.array(waiting, dtype=np.int64)).tolist()
+    return is_on
+
+
+def search_pattern(problem: Problem, scope: Scope, best: Judged, effort: Effort) -> Judged:
+    """Return what a mixed-integer search over the patterns of a few vehicles finds, if it is better."""
+    gap = SEARCH_GAP * max(best[0] - cost_without_vehicles(problem), 0.0)
     try:
-        gap = SEARCH_GAP * max(best[0] - cost_without_vehicles(problem), 0.0)
-        found = search_switched(problem, scope, best[1].power_kw, nodes=NODES, gap=gap)
+        found = search_switched(problem, scope, best[1].power_kw, nodes=effort.nodes, gap=gap)
     except SolverError:
         return best
     cost = measure(problem, found.power_kw, found.battery_kw).cost.total

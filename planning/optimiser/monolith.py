@@ -4,7 +4,7 @@ It is the yardstick of the decomposition, and solves what is small. Taper enters
 vehicles whose target lies where the taper binds.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,7 +28,7 @@ def solve_monolith(problem: Problem, scope: Scope, *, solver: str = "choose") ->
     rows, slots = np.nonzero(scope.ceiling_kw > 0)
     power = add_vehicles(program, problem, scope, (rows, slots), site)
     solution = program.solve(solver=solver)
-    relaxed = _relaxation(problem, site, solution, _powers(problem, (rows, slots), solution.values[power]))
+    relaxed = _relaxation(problem, site, solution, _powers(problem, (rows, slots), power.net_kw(solution.values)))
     return replace(relaxed, lower_bound=solution.objective - site.paid if site.is_exact else None)
 
 
@@ -53,14 +53,20 @@ def search_switched(problem: Problem, scope: Scope, start_kw: FloatArray, *, nod
     power = add_vehicles(program, problem, scope, (rows, slots), site)
     on = program.switches(len(rows))
     above, below = program.rows(len(rows), low=0.0), program.rows(len(rows), high=0.0)
-    program.put(above, power, 1.0)
+    program.put(above, power.into, 1.0)
     program.put(above, on, -problem.fleet.min_power_kw[rows])
-    program.put(below, power, 1.0)
+    program.put(below, power.into, 1.0)
     program.put(below, on, -scope.ceiling_kw[rows, slots])
+    if problem.discharge is not None:
+        # Nobody charges at the minimum only to give some of it back.
+        most = problem.discharge.max_kw[rows[power.gives]]
+        either = program.rows(len(most), high=most)
+        program.put(either, power.out, 1.0)
+        program.put(either, on[power.gives], most)
     search = program.open(nodes=nodes, gap=gap)
     search.start_from(on, (start_kw[rows, slots] > 0).astype(np.float64))
     solution = search.solve()
-    return _relaxation(problem, site, solution, _powers(problem, (rows, slots), solution.values[power]))
+    return _relaxation(problem, site, solution, _powers(problem, (rows, slots), power.net_kw(solution.values)))
 
 
 def _powers(problem: Problem, where: tuple[IntArray, IntArray], values: FloatArray) -> FloatArray:
@@ -86,9 +92,24 @@ def _slot_price(problem: Problem, site: Site, solution: Solution) -> FloatArray:
     return solution.row_duals[site.balance] / problem.slot_hours
 
 
+@dataclass(frozen=True, slots=True)
+class VehicleColumns:
+    """Columns of charging power, one for every allowed vehicle and slot, and of discharge at some of these places."""
+
+    into: IntArray
+    gives: IntArray
+    out: IntArray
+
+    def net_kw(self, values: FloatArray) -> FloatArray:
+        """Return the power at every place, negative where more is given back than taken."""
+        net = values[self.into]
+        net[self.gives] -= values[self.out]
+        return net
+
+
 def add_vehicles(
     program: Program, problem: Problem, scope: Scope, where: tuple[IntArray, IntArray], site: Site
-) -> IntArray:
+) -> VehicleColumns:
     """Add a power per allowed vehicle and slot, its energy rows and its taper; return the power columns."""
     fleet, hours = problem.fleet, problem.slot_hours
     rows, slots = where
@@ -97,18 +118,55 @@ def add_vehicles(
     program.put(site.balance[slots], power, -1.0)
     need = fleet.need_kwh
     short = program.columns(fleet.size, cost=shortfall_prices(problem), high=need)
+    gives, out = _add_discharge(program, problem, scope, where, site)
     is_tapered = tapered_rows(problem)
+    is_tapered[rows[gives]] = True
     most = np.where(is_tapered, fleet.room_kwh, np.maximum(need, _floor_kwh(scope, hours)))
-    reached = program.rows(fleet.size, low=need)
+    # Whoever may give back can spare what it has beyond its target.
+    spare = np.maximum(fleet.start_soc_pct - fleet.required_soc_pct, 0.0) / 100 * fleet.battery_kwh / fleet.efficiency
+    reached = program.rows(fleet.size, low=need - np.where(may_give(problem), spare, 0.0))
     taken = program.rows(fleet.size, high=most)
     program.put(reached[rows], power, hours)
     program.put(reached, short, 1.0)
     program.put(taken[rows], power, hours)
+    if problem.discharge is not None:
+        # What the grid gets has left the battery with losses both ways.
+        both_ways = fleet.efficiency[rows[gives]] * problem.discharge.efficiency[rows[gives]]
+        program.put(reached[rows[gives]], out, -hours / both_ways)
+        program.put(taken[rows[gives]], out, -hours / both_ways)
     for group, limit in enumerate(site.groups):
         member = scope.group[rows] == group
         program.put(limit[slots[member]], power[member], 1.0)
-    _add_taper(program, problem, np.flatnonzero(is_tapered[rows]), (rows, power))
-    return power
+    columns = VehicleColumns(power, gives, out)
+    _add_taper(program, problem, np.flatnonzero(is_tapered[rows]), (rows, columns))
+    return columns
+
+
+def _add_discharge(
+    program: Program, problem: Problem, scope: Scope, where: tuple[IntArray, IntArray], site: Site
+) -> tuple[IntArray, IntArray]:
+    """Add the discharge of the vehicles that may give; return their places among all powers, and the columns."""
+    rows, slots = where
+    able = problem.discharge
+    if able is None:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    most = np.minimum(np.where(may_give(problem), able.max_kw, 0.0)[rows], scope.ceiling_kw[where])
+    gives = np.flatnonzero(most > 0)
+    out = program.columns(len(gives), high=most[gives])
+    program.put(site.balance[slots[gives]], out, 1.0)
+    for group, limit in enumerate(site.groups):
+        member = scope.group[rows[gives]] == group
+        program.put(limit[slots[gives[member]]], out[member], -1.0)
+    return gives, out
+
+
+def may_give(problem: Problem) -> BoolArray:
+    """Say which vehicles may be discharged, [N]: those that come with the SoC that they keep, or more."""
+    able = problem.discharge
+    if able is None:
+        return np.zeros(problem.fleet.size, dtype=np.bool_)
+    gives: BoolArray = (able.max_kw > 0) & (problem.fleet.start_soc_pct >= able.min_soc_pct)
+    return gives
 
 
 def _floor_kwh(scope: Scope, hours: float) -> FloatArray | float:
@@ -142,18 +200,25 @@ def may_overfill(problem: Problem) -> bool:
     return problem.feed_in_per_kwh < 0 or bool((problem.import_price_per_kwh < 0).any())
 
 
-def _add_taper(program: Program, problem: Problem, chosen: IntArray, powers: tuple[IntArray, IntArray]) -> None:
+def _add_taper(program: Program, problem: Problem, chosen: IntArray, powers: tuple[IntArray, VehicleColumns]) -> None:
     """Add the SoC at the end of every chosen vehicle and slot, and the taper that it brings."""
-    rows, power = powers[0][chosen], powers[1][chosen]
+    columns = powers[1]
+    rows, power = powers[0][chosen], columns.into[chosen]
     if not len(chosen):
         return
     curve = curve_of(problem)
     is_first = np.diff(rows, prepend=-1) != 0
     begin = np.where(is_first, problem.fleet.start_soc_pct[rows] / 100, 0.0)
-    soc = program.columns(len(chosen), high=1.0)
+    able = problem.discharge
+    least = 0.0 if able is None else np.where(may_give(problem), able.min_soc_pct / 100, 0.0)[rows]
+    soc = program.columns(len(chosen), low=least, high=1.0)
     step = program.rows(len(chosen), low=begin, high=begin)
     program.put(step, soc, 1.0)
     program.put(step, power, -curve.gain[rows])
+    if able is not None:
+        giver = powers[0][columns.gives]
+        loss = problem.slot_hours / (able.efficiency * problem.fleet.battery_kwh)
+        program.put(step[np.searchsorted(chosen, columns.gives)], columns.out, loss[giver])
     later = np.flatnonzero(~is_first)
     program.put(step[later], soc[later - 1], -1.0)
     taper = program.rows(len(chosen), high=1 + (curve.slope * curve.knee)[rows])

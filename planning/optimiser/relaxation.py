@@ -22,7 +22,7 @@ def relax(problem: Problem, scope: Scope, *, start_price: FloatArray | None = No
 
     ``start_price`` [T] is where large fleets begin, if a plan of nearly the same problem is known.
     """
-    if problem.fleet.size >= LARGE_FLEET and scope.floor_kw is None:
+    if problem.fleet.size >= LARGE_FLEET and scope.floor_kw is None and problem.discharge is None:
         try:
             return solve_decomposed(problem, scope, start_price=start_price)
         except (NotConvergedError, SolverError) as error:

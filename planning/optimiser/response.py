@@ -10,6 +10,7 @@ With mu(s) the worth of energy at SoC s after a slot, f(s) the SoC after chargin
 before the slot the worth is min(mu(s), p) + f'(s) · max(mu(f(s)) - p, 0).
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from planning.optimiser.scope import Scope
 from planning.taper import charging_curve
 
 MAX_DOMAINS = 400
+THREADS = 2
 CHUNK = 768  # vehicles whose slopes fit into the processor's cache together
 
 
@@ -86,7 +88,7 @@ class TaperedVehicles:
             np.minimum(mu, price[slot], out=before)
             np.subtract(mu, before, out=above)
             # Worth falls with SoC, so the segments that are worth less than the price lie on top.
-            too_dear = np.count_nonzero(above <= 0, axis=0)
+            too_dear = np.add.reduce((above <= 0).view(np.uint8), axis=0, dtype=np.uint16)
             thresholds.append((slot, self.points[too_dear, everyone]))
             np.multiply(above[:-shift], fall, out=above[:-shift])
             before[shift:] += above[:-shift]
@@ -114,9 +116,13 @@ class FleetResponse:
         """Return every vehicle's energies [N, T] in kWh at prices [N, T] (or [T], the same for all) per kWh."""
         prices = np.broadcast_to(price, self._shape)
         taken = np.zeros(self._shape)
-        taken[self._flat.rows] = self._flat.respond(prices[self._flat.rows])
-        for part in self._tapered:
+
+        def answer(part: FlatVehicles | TaperedVehicles) -> None:
             taken[part.rows] = part.respond(prices[part.rows])
+
+        # NumPy lets go of the interpreter while it works on large arrays, and no two parts share a row.
+        with ThreadPoolExecutor(max_workers=THREADS) as pool:
+            list(pool.map(answer, [*self._tapered, self._flat]))
         return taken
 
     def shortfall_cost(self, taken_kwh: FloatArray) -> FloatArray:

@@ -34,6 +34,11 @@ def _scaled(problem: Problem, scale: float) -> Problem:
         base_load_kw=problem.base_load_kw * scale,
         pv_kw=problem.pv_kw * scale,
         demand_charges=tuple(replace(charge, so_far_kw=charge.so_far_kw * scale) for charge in problem.demand_charges),
+        soft_limits=tuple(replace(soft, limit_kw=soft.limit_kw * scale) for soft in problem.soft_limits),
+        price_tiers=tuple(
+            replace(tier, above_kwh=tier.above_kwh * scale, so_far_kwh=tier.so_far_kwh * scale)
+            for tier in problem.price_tiers
+        ),
         battery=None
         if battery is None
         else replace(

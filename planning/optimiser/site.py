@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planning.model import FloatArray, IntArray, Problem
+from planning.model import FloatArray, IntArray, PriceTier, Problem
 from planning.optimiser.program import Program
 
 EXCESS_FACTOR = 10.0  # a kWh over the limit costs this many times a kWh short: only what no plan can avoid is worth it
@@ -54,7 +54,13 @@ def add_site(program: Program, problem: Problem) -> Site:
         excess = program.columns(int(over.sum()), cost=cost)
         program.put(balance[over], excess, 1.0)
     paid = sum(_add_demand_charge(program, problem, row, imported) for row in range(len(problem.demand_charges)))
+    paid += sum(_add_tier(program, problem, tier, imported) for tier in problem.price_tiers)
     paid += _phantom(problem)
+    for soft in problem.soft_limits:
+        over_kw = program.columns(problem.slots, cost=soft.price_per_kwh * hours)
+        above = program.rows(problem.slots, low=-soft.limit_kw)
+        program.put(above, over_kw, 1.0)
+        program.put(above, imported, -1.0)
     charge, discharge = _add_battery(program, problem, balance)
     groups = tuple(program.rows(problem.slots, high=group.limit_kw) for group in problem.groups)
     return Site(balance, groups, charge, discharge, paid, is_exact=is_convex and not over.any())
@@ -84,6 +90,8 @@ def _export_terms(problem: Problem) -> tuple[FloatArray, FloatArray, bool]:
     can export at all does that matter; there the price of import is taken for both, which is on the safe side.
     """
     battery_kw = 0.0 if problem.battery is None else problem.battery.max_power_kw
+    if problem.discharge is not None:
+        battery_kw += float(problem.discharge.max_kw.sum())
     most = np.maximum(battery_kw - problem.other_load_kw, 0.0)
     feed_in = np.full(problem.slots, problem.feed_in_per_kwh)
     pays_too_much = (feed_in > problem.import_price_per_kwh) & (most > 0)
@@ -98,6 +106,16 @@ def _add_demand_charge(program: Program, problem: Problem, row: int, imported: I
     program.put(above, peak, 1.0)
     program.put(above, slots, -1.0)
     return charge.price_per_kw * charge.so_far_kw
+
+
+def _add_tier(program: Program, problem: Problem, tier: PriceTier, imported: IntArray) -> float:
+    """Add the kWh beyond a tier's amount; return what those before the first slot cost, which is paid."""
+    before = max(0.0, tier.so_far_kwh - tier.above_kwh)
+    beyond = program.columns(1, cost=tier.surcharge_per_kwh, low=before)
+    row = program.rows(1, low=tier.so_far_kwh - tier.above_kwh)
+    program.put(row, beyond, 1.0)
+    program.put(row, imported, -problem.slot_hours)
+    return tier.surcharge_per_kwh * before
 
 
 def _add_battery(program: Program, problem: Problem, balance: IntArray) -> tuple[IntArray | None, IntArray | None]:

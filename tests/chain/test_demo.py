@@ -7,12 +7,15 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from core.landing import Landing
 from core.settings import Settings
+from core.time_grid import parse_instant
 from orchestration import warehouse
 from orchestration.demo.drive import DemoHomeError, DemoOptions, run_demo
 from tests.chain.processes import living_in_session
@@ -91,6 +94,14 @@ class TestDemo:
         profiles = demo.document["profiles"]
         assert 0 < profiles["accepted"] <= profiles["sent"]
         assert profiles["verified"] <= profiles["accepted"]
+
+    def test_every_plan_says_what_forecast_the_sites_load_and_how_old_that_knowledge_was(self, demo: Demo) -> None:
+        plans = Landing(demo.folder / "home" / "landing").read("plan")
+        assert plans.height
+        for as_of, inputs in plans.select("as_of", "inputs_json").iter_rows():
+            power = json.loads(inputs)["power"]["base_load_kw"]
+            assert power["name"]
+            assert as_of - timedelta(hours=2) <= parse_instant(power["newest_input_at"]) <= as_of
 
     def test_the_page_needs_nothing_from_outside(self, demo: Demo) -> None:
         page = (demo.folder / demo.document["page"]).read_text(encoding="utf-8")

@@ -71,3 +71,16 @@ def test_as_of_join_gives_each_row_the_latest_fact_of_its_group(
     assert joined.columns == ["group", "predicted_at", "value"]
     assert joined.select("group", "predicted_at").equals(left)
     assert joined["value"].to_list() == [expected(group, minute) for group, minute in rows]
+
+
+def test_vehicles_may_be_named_by_an_enumeration(small_fleet: tuple[Landing, Fleet]) -> None:
+    landing, fleet = small_fleet
+    known = KnownFacts(landing, as_of=fleet.last_day(0))
+    everybody = pl.Series([fleet.name(vehicle) for vehicle in range(6)])
+    for asked in (everybody, everybody.head(2)):
+        plain = known.versions("trip", vehicles=asked)
+        numbered = known.versions("trip", vehicles=asked.cast(pl.Enum(everybody)))
+        assert plain.height > 0
+        assert numbered.with_columns(pl.col("vehicle_id").cast(pl.String)).equals(plain)
+    strangers = known.versions("trip", vehicles=pl.Series(["nobody"], dtype=pl.Enum(["nobody"])))
+    assert strangers.is_empty()

@@ -1,6 +1,7 @@
 """Training and forecasting of a site end to end, on synthetic landing rows, and on rows as bad as they come."""
 
 import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -256,3 +257,16 @@ def test_vehicles_whose_provider_sends_no_trips_are_forecast_from_snapshots(
     assert rows.filter(target="return_at").height == 4
     assert (rows["rung"] == 4).all()
     assert mean_error(rows, fleet, "return_at", 11) < 1.2, "snapshots come once an hour"
+
+
+def test_a_training_that_was_killed_goes_on_where_it_ended(tmp_path: Path) -> None:
+    landing, fleet = Landing(tmp_path / "landing"), Fleet(Plan(vehicles=4, days=30))
+    fleet.land(landing)
+    as_of, models = fleet.last_day(0), tmp_path / "models"
+    whole = train_site(landing, site_id=SITE, as_of=as_of, models_dir=models, parameters=FAST_TREES)
+    last = whole.cards[-1]
+    assert last["target"] in {target.name for target in CYCLE_TARGETS}, "vehicles are trained last"
+    shutil.rmtree(models / SITE / last["target"] / last["version"])
+    again = train_site(landing, site_id=SITE, as_of=as_of, models_dir=models, parameters=FAST_TREES)
+    assert not again.was_stored
+    assert again.cards == whole.cards

@@ -1,6 +1,7 @@
 """Who is asked about, and when: instants that outcomes cannot bend, and open cycles that answer nothing."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -96,3 +97,19 @@ def test_a_snapshot_at_the_depot_ends_the_day_though_the_trip_s_end_is_late(land
     landing.append("vehicle_snapshot", home.cast(dict(seen.schema)), source="geotab")
     live = live_questions(facts_at(landing, fleet, 14.01), horizon=HORIZON)
     assert sorted(live["vehicle_id"]) == ["van-01", "van-02"]
+
+
+def test_old_states_are_read_of_vehicles_whose_trips_nobody_tells(land_fleet: FleetBuilder, tmp_path: Path) -> None:
+    landing, fleet = land_fleet(vehicles=3, days=19)
+    mixed = Landing(tmp_path / "mixed")
+    for name in ("site", "vehicle", "duty", "trip", "vehicle_snapshot"):
+        rows = landing.scan(name).collect().drop("source", "date")
+        mixed.append(name, rows.filter(pl.col("vehicle_id") != "van-01") if name == "trip" else rows, source="files")
+    known, since = KnownFacts(mixed, as_of=fleet.last_day(11)), fleet.last_day(-48)
+    full = fleet_facts(known, site_id=SITE)
+    short = fleet_facts(known, site_id=SITE, states_since=since)
+    assert short.cycles.equals(full.cycles)
+    is_kept = (pl.col("vehicle_id") == "van-01") | (pl.col("observed_at") >= since)
+    order = ["vehicle_id", "available_at", "observed_at"]
+    assert short.snapshots.sort(order).equals(full.snapshots.filter(is_kept).sort(order))
+    assert short.snapshots.height < full.snapshots.height

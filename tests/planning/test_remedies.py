@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from planning.model import Change, Problem, Remedy
+from planning.remedies import in_words
 from planning.solve import solve
 
 
@@ -60,6 +61,8 @@ def test_a_late_van_can_swap_leave_later_or_get_more_power(depot: Callable[..., 
     }
     # One swap is less trouble than an hour's delay or six kilowatts.
     assert kinds(plan.remedies[0]) == {"swap_duties"}
+    assert in_words(plan.remedies[0]) == "van-00 and van-01 swap duties"
+    assert "van-00 leaves 90 min later" in {in_words(remedy) for remedy in plan.remedies}
     for remedy in plan.remedies:
         assert remedy.shortfall_kwh == 0
         assert left_short(problem, remedy) == 0

@@ -20,7 +20,10 @@ DEPS = tuple(raw_key(name) for name in ("trip", "vehicle_snapshot", "duty", "wea
 def site_forecast(context: dg.AssetExecutionContext, workplace: WorkplaceResource) -> dg.MaterializeResult[None]:
     """Forecast return time and SoC at arrival, with intervals and the rung each rests on."""
     opened, as_of = workplace.open(), workplace.instant(context)
-    rows = forecast(opened, recent_facts(opened.landing, site_id=context.partition_key, as_of=as_of))
+    rows = forecast(
+        opened,
+        recent_facts(opened.landing, site_id=context.partition_key, as_of=as_of, models_dir=opened.settings.models_dir),
+    )
     rungs = dict(rows["rung"].cast(pl.String).value_counts().sort("rung").iter_rows())
     names = dict(rows["name"].value_counts().sort("name").iter_rows())
     return dg.MaterializeResult(

@@ -11,6 +11,7 @@ from orchestration.resources import WorkplaceResource
 from orchestration.steps.plan import SitePlan, plan_site, publication_of
 from orchestration.steps.publish import publish
 from planning.documents import plan_record, problem_record
+from planning.remedies import in_words
 from reporting.plan_plot import plan_markdown
 
 PLAN_ENTITIES = ("plan", "plan_vehicle", "plan_interval")
@@ -34,6 +35,8 @@ def site_plan(context: dg.AssetExecutionContext, workplace: WorkplaceResource) -
     for vehicle_id, reason in zip(planned.plan.vehicle_ids, planned.plan.reasons, strict=True):
         if reason is not None:
             context.log.warning("%s: %s", vehicle_id, reason.text)
+    for remedy in planned.plan.remedies:
+        context.log.warning("would mend the night: %s", in_words(remedy))
     for name in PLAN_ENTITIES:
         yield dg.MaterializeResult(raw_key(name), metadata=_metadata(planned))
 
@@ -50,6 +53,7 @@ def _metadata(planned: SitePlan) -> dict[str, Any]:
         "peak_kw": round(plan.peak_kw, 1),
         "solver": plan.solver.name,
         "solver_seconds": round(plan.solver.seconds, 3),
+        "remedies": dg.MetadataValue.md("\n".join(f"- {in_words(remedy)}" for remedy in plan.remedies)),
         "picture": dg.MetadataValue.md(picture),
     }
 

@@ -4,7 +4,7 @@ import dagster as dg
 
 from orchestration.jobs import SITES
 from orchestration.resources import WorkplaceResource
-from orchestration.steps.forecast import train
+from orchestration.steps.forecast import latest_drift, train
 from orchestration.steps.model_cards import model_cards
 
 
@@ -17,7 +17,8 @@ from orchestration.steps.model_cards import model_cards
 )
 def forecaster(context: dg.AssetExecutionContext, workplace: WorkplaceResource) -> dg.MaterializeResult[None]:
     """Fit quantile models of return time and SoC at arrival; promote each only where it beats the best baseline."""
-    report = train(workplace.open(), site_id=context.partition_key, as_of=workplace.instant(context))
+    place = workplace.open()
+    report = train(place, site_id=context.partition_key, as_of=workplace.instant(context))
     for target, name in sorted(report.promoted.items()):
         context.log.info("%s of %s is forecast by %s", target, report.site_id, name)
     return dg.MaterializeResult(
@@ -26,6 +27,7 @@ def forecaster(context: dg.AssetExecutionContext, workplace: WorkplaceResource) 
             "decisions": dg.MetadataValue.json({card["target"]: card["promotion"] for card in report.cards}),
             "cards": dg.MetadataValue.json({card["target"]: card for card in report.cards}),
             "figures": dg.MetadataValue.md(model_cards(report.cards)),
+            "drift": dg.MetadataValue.json(latest_drift(place, site_id=context.partition_key)),
             "was_stored": report.was_stored,
         }
     )

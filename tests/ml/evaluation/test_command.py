@@ -68,6 +68,36 @@ def assert_recomputed(document: dict[str, Any], predictions: pl.DataFrame) -> No
                     quantiles[:, high],
                 )
         assert figures["worst_4_week_coverage_90"] == metrics(rows)["worst_4_week_coverage_90"]
+        assert_readiness(figures["readiness"], document["target"], rows)
+    assert_pictured(document["pictures"], predictions.filter("promoted"))
+
+
+def assert_readiness(figures: dict[str, float] | None, target: str, rows: pl.DataFrame) -> None:
+    """A night is changed where the truth lies beyond what a plan aims at, and its margin."""
+    margins = {"departure_at": -10 / 60, "return_at": 0.5, "soc_at_arrival_pct": -1.0, "energy_kwh": 0.5}
+    if target not in margins:
+        assert figures is None
+        return
+    assert figures is not None
+    margin = margins[target]
+    for name, aimed_at in (("careful_pct", rows["q10" if margin < 0 else "q90"]), ("median_pct", rows["point"])):
+        missed = np.sign(margin) * (rows["actual"].to_numpy() - aimed_at.to_numpy())
+        assert figures[name] == pytest.approx(100 * (missed > abs(margin)).mean())
+
+
+def assert_pictured(pictures: dict[str, Any], rows: pl.DataFrame) -> None:
+    actual = rows["actual"].to_numpy()
+    for point, column, level in zip(pictures["reliability"], QUANTILE_COLUMNS, LEVELS, strict=True):
+        assert point["claimed_pct"] == pytest.approx(100 * level)
+        assert point["seen_pct"] == pytest.approx(100 * (actual <= rows[column].to_numpy()).mean())
+    errors: dict[str, list[float]] = {}
+    for key, truth, point in rows.select("row_key", "actual", "point").iter_rows():
+        errors.setdefault(key.split("/")[0], []).append(abs(truth - point))
+    means = {name: sum(each) / len(each) for name, each in errors.items() if len(each) >= 5}
+    assert pictures["worst"]["subjects"] == len(means)
+    for one, expected in zip(pictures["worst"]["worst"], sorted(means.values(), reverse=True), strict=False):
+        assert one["mae"] == pytest.approx(expected)
+        assert one["mae"] == pytest.approx(means[one["name"]])
 
 
 def assert_interval(
