@@ -70,7 +70,7 @@ def _drafted(problem: Problem) -> _Drafted:
 
 def _finished(problem: Problem, assignment: Assignment, scope: Scope, relaxed: Relaxation) -> _Drafted:
     if problem.enforce_min_power:
-        relaxed = repair(problem, scope, relaxed, effort=None)
+        relaxed = repair(problem, scope, relaxed, thorough=False)
     report = SolverReport(relaxed.name, 0.0, relaxed.lower_bound, relaxed.status)
     plan = plan_of(problem, powers_of(problem, relaxed), assignment, report)
     return _Drafted(problem, assignment, scope, relaxed, plan)

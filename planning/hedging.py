@@ -14,7 +14,7 @@ import numpy as np
 
 from planning.assembly import Assembled, assemble
 from planning.feasibility import measure
-from planning.model import SHORT_KWH, FloatArray, Plan, Problem
+from planning.model import FloatArray, Plan, Problem
 from planning.optimiser.relaxation import relax
 from planning.optimiser.scope import free_scope
 from planning.site_state import SiteState, VehicleRequest
@@ -30,6 +30,9 @@ GUARD = 0.5
 
 RESERVE = 0.05
 """Share of the room under the limits that stays free in the trial: it knows no minimum power and no connectors."""
+
+EQUAL_KWH = 0.01
+"""Shortfalls this close are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ def hedge(
     unavoidable_kwh = _short_kwh(careful.problem)
     for share in LEANINGS:
         assembled = assemble(site, [leant(request, share) for request in requests], as_of=as_of)
-        if _short_kwh(careful.problem, after=assembled.problem) <= unavoidable_kwh + SHORT_KWH:
+        if _short_kwh(careful.problem, after=assembled.problem) <= unavoidable_kwh + EQUAL_KWH:
             return Hedged(assembled, planner(assembled.problem), share)
     return Hedged(careful, planner(careful.problem), 1.0)
 

@@ -17,7 +17,6 @@ from planning.feasibility import measure
 from planning.model import Assignment, FloatArray, Plan, Problem, SolverReport, unassigned
 from planning.optimiser.concentrate import concentrate
 from planning.optimiser.connectors import hand_out
-from planning.optimiser.effort import THOROUGH, Effort
 from planning.optimiser.minimum import repair, search_pattern
 from planning.optimiser.relaxation import relax
 from planning.optimiser.result import Relaxation
@@ -47,7 +46,6 @@ def solve(
     as_of: datetime | None = None,
     with_remedies: bool = False,
     start_price: FloatArray | None = None,
-    effort: Effort = THOROUGH,
 ) -> Plan:
     """Return a plan, whatever the problem: an unreachable target gives the best reachable SoC and its reason.
 
@@ -56,17 +54,16 @@ def solve(
         as_of: Instant of what is known; the start of the problem where none is given.
         with_remedies: Look for changes that would make an infeasible night feasible; that takes dozens of plans.
         start_price: ``slot_price`` [T] of an earlier plan over the same slots: large fleets are planned sooner from it.
-        effort: How far to search where connectors or minimum power leave a choice.
     """
     begin = perf_counter()
     scope = free_scope(problem)
     assignment = unassigned(problem.fleet.size)
     bound = relaxed = relax(problem, scope, start_price=start_price)
     if problem.connectors is not None:
-        assignment, relaxed = hand_out(problem, bound, effort)
+        assignment, relaxed = hand_out(problem, bound)
         scope = assigned_scope(problem, assignment)
     finish = _finished if problem.discharge is None else _two_way
-    relaxed = finish(problem, scope, relaxed, effort)
+    relaxed = finish(problem, scope, relaxed)
     report = SolverReport(relaxed.name, perf_counter() - begin, bound.lower_bound, relaxed.status)
     plan = plan_of(problem, powers_of(problem, relaxed), assignment, report, as_of=as_of)
     plan = replace(plan, reasons=explain(problem, plan, scope), slot_price=bound.slot_price)
@@ -75,26 +72,26 @@ def solve(
     return replace(plan, remedies=find_remedies(problem, plan, _missing_kwh))
 
 
-def _finished(problem: Problem, scope: Scope, relaxed: Relaxation, effort: Effort) -> Relaxation:
+def _finished(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxation:
     """Return powers that obey minimum power, leave the fewest vehicles short and change seldom."""
     if problem.fleet.size > SMOOTHED_UP_TO:
-        return repair(problem, scope, relaxed, effort=effort) if problem.enforce_min_power else relaxed
+        return repair(problem, scope, relaxed) if problem.enforce_min_power else relaxed
     priced, relaxed = concentrate(problem, scope, relaxed)
     relaxed = smooth(priced, scope, relaxed)
     if not problem.enforce_min_power:
         return relaxed
-    relaxed = repair(priced, scope, relaxed, effort=effort)
+    relaxed = repair(priced, scope, relaxed)
     return smooth(priced, pattern_scope(problem, scope, relaxed.power_kw), relaxed)
 
 
-def _two_way(problem: Problem, scope: Scope, relaxed: Relaxation, effort: Effort) -> Relaxation:
+def _two_way(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxation:
     """Return powers that obey minimum power where vehicles may give back: searched, or at least those of one way."""
     if not problem.enforce_min_power:
         return relaxed
     one_way = replace(problem, allow_discharge=False)
-    plain = _finished(one_way, scope, relax(one_way, scope), effort)
+    plain = _finished(one_way, scope, relax(one_way, scope))
     cost = measure(problem, plain.power_kw, plain.battery_kw).cost.total
-    return search_pattern(problem, scope, (cost, plain), THOROUGH)[1]
+    return search_pattern(problem, scope, (cost, plain))[1]
 
 
 def _missing_kwh(problem: Problem, assignment: Assignment) -> FloatArray:
@@ -102,7 +99,7 @@ def _missing_kwh(problem: Problem, assignment: Assignment) -> FloatArray:
     scope = free_scope(problem) if problem.connectors is None else assigned_scope(problem, assignment)
     relaxed = relax(problem, scope)
     if problem.enforce_min_power:
-        relaxed = repair(problem, scope, relaxed, effort=None)
+        relaxed = repair(problem, scope, relaxed, thorough=False)
     return measure(problem, *powers_of(problem, relaxed)).shortfall_kwh
 
 

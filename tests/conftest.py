@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import settings
@@ -13,9 +14,11 @@ settings.load_profile("depotwise")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-def required(what: str) -> bool:
-    """Say whether this run must not skip tests that need it (``DEPOTWISE_REQUIRE=browser,data,npm,openssl``)."""
-    return what in os.environ.get("DEPOTWISE_REQUIRE", "").split(",")
+def skip_for_want_of(what: str, reason: str) -> NoReturn:
+    """Skip what cannot be tested here; fail where it must not be (``DEPOTWISE_REQUIRE=browser,data,npm,openssl``)."""
+    if what in os.environ.get("DEPOTWISE_REQUIRE", "").split(","):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @pytest.fixture(autouse=True)
@@ -28,10 +31,7 @@ def shared_dir() -> Path:
     """The folder with the real data sets and the planning benchmark, beside the repository."""
     folder = REPOSITORY.parent / "shared"
     if not (folder / "data").is_dir():
-        reason = f"the real data sets are not at {folder.name}/data beside the repository"
-        if required("data"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        skip_for_want_of("data", f"the real data sets are not at {folder.name}/data beside the repository")
     return folder
 
 

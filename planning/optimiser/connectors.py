@@ -13,7 +13,6 @@ import numpy as np
 from planning.assignment import PREFERENCES, Preference, assign, core_slots
 from planning.feasibility import measure
 from planning.model import NO_CONNECTOR, SHORT_KWH, Assignment, FloatArray, Problem
-from planning.optimiser.effort import THOROUGH, Effort
 from planning.optimiser.handover import search_holds
 from planning.optimiser.program import SolverError
 from planning.optimiser.relaxation import relax
@@ -25,12 +24,14 @@ from planning.optimiser.site import cost_without_vehicles
 TRY_ALL_BELOW = 120
 # A search by shaking the order: tries shrink as relaxations get dearer, so that it takes about a second at most.
 SHAKES_TIMES_VEHICLES = 800
+MAX_SHAKES = 40
 SHAKE_SLOTS = 25.0
 SHAKEN_SHARE = 0.3
 # The mixed-integer search finds what shaking does not, a depot in small at a time; that takes seconds, so that many
 # vehicles are searched only where matching did badly.
 SEARCHED_TOGETHER = 24
-GOOD_ENOUGH_OF_MANY = 0.045  # of what the vehicles cost, above the bound
+GOOD_ENOUGH = 0.02  # of what the vehicles cost, above the bound
+GOOD_ENOUGH_OF_MANY = 0.045
 SEARCH_GAP = 0.005
 SEED = 20261122
 
@@ -55,13 +56,12 @@ class _Yardstick:
     least_cost: float
     least_shortfall_kwh: float
     without_vehicles: float
-    effort: Effort
 
     @classmethod
-    def of(cls, problem: Problem, bound: Relaxation, effort: Effort) -> "_Yardstick":
+    def of(cls, problem: Problem, bound: Relaxation) -> "_Yardstick":
         figures = measure(problem, bound.power_kw, bound.battery_kw)
         short_kwh = float(figures.shortfall_kwh.sum())
-        return cls(problem, figures.cost.total, short_kwh, cost_without_vehicles(problem), effort)
+        return cls(problem, figures.cost.total, short_kwh, cost_without_vehicles(problem))
 
     def judge(self, assignment: Assignment) -> _Judged:
         relaxed = relax(self.problem, assigned_scope(self.problem, assignment))
@@ -77,22 +77,19 @@ class _Yardstick:
 
     def is_good(self, judged: _Judged) -> bool:
         """Say whether an assignment costs hardly more than if there were connectors for all."""
-        share = self.effort.connector_gap
-        if self.problem.fleet.size > SEARCHED_TOGETHER:
-            share = max(share, GOOD_ENOUGH_OF_MANY)
+        share = GOOD_ENOUGH if self.problem.fleet.size <= SEARCHED_TOGETHER else GOOD_ENOUGH_OF_MANY
         allowed = share * self.vehicles_cost
         return judged.cost - self.least_cost <= allowed and self.avoids_shortfall(judged)
 
 
-def hand_out(problem: Problem, bound: Relaxation, effort: Effort = THOROUGH) -> tuple[Assignment, Relaxation]:
+def hand_out(problem: Problem, bound: Relaxation) -> tuple[Assignment, Relaxation]:
     """Return an assignment and the relaxed powers within it.
 
     Args:
         problem: A problem with connectors.
         bound: The relaxation that knows no connectors, which no assignment can beat.
-        effort: How far to search.
     """
-    yardstick = _Yardstick.of(problem, bound, effort)
+    yardstick = _Yardstick.of(problem, bound)
     best = _shaken(yardstick, *_by_preference(yardstick))
     fleet = problem.fleet
     is_plugged = fleet.plugged_connector != NO_CONNECTOR
@@ -118,7 +115,7 @@ def _shaken(yardstick: _Yardstick, best: _Judged, preference: Preference) -> _Ju
     """Return the best of other orders in which vehicles come, or what was the best before."""
     problem = yardstick.problem
     order = np.zeros(problem.fleet.size)
-    for shake in _shakes(problem.fleet.size, yardstick.effort.shakes):
+    for shake in _shakes(problem.fleet.size):
         if yardstick.is_good(best):
             break
         assignment = assign(problem, preference, shake=order + shake)
@@ -166,10 +163,10 @@ def _searched_part(yardstick: _Yardstick, best: _Judged, connectors: set[int]) -
     return search_holds(problem, np.flatnonzero(mine), items, held, gap=SEARCH_GAP * yardstick.vehicles_cost)
 
 
-def _shakes(size: int, most: int) -> Iterator[FloatArray]:
+def _shakes(size: int) -> Iterator[FloatArray]:
     """Return changes [N] of the order in which vehicles come, the same ones every time."""
     chance = np.random.default_rng(SEED)
-    tries = min(most, SHAKES_TIMES_VEHICLES // max(1, size)) if size < TRY_ALL_BELOW else 0
+    tries = min(MAX_SHAKES, SHAKES_TIMES_VEHICLES // max(1, size)) if size < TRY_ALL_BELOW else 0
     for _ in range(tries):
         yield chance.normal(0.0, SHAKE_SLOTS, size) * (chance.random(size) < SHAKEN_SHARE)
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from planning.feasibility import measure
 from planning.model import BoolArray, Fleet, FloatArray, IntArray, Problem
-from planning.optimiser.effort import THOROUGH, Effort
 from planning.optimiser.monolith import search_switched, solve_monolith
 from planning.optimiser.parts import beside, dealt, loads_of
 from planning.optimiser.program import SolverError
@@ -23,6 +22,7 @@ from planning.taper import charging_curve, full_power_slots, settle
 CHUNK = 200
 FEW_VEHICLES = 10
 SEARCH_GAP = 2e-3
+SEARCH_NODES = 40  # not seconds, so that plans are the same everywhere
 PEAK_FACTORS = (1.0, 1.03, 1.08, 1.2)
 # Shares of the minimum from which a power is rounded up; the first is usually within 0.1 % of the bound.
 THRESHOLDS = (0.4, 0.05, 0.75, 1.0)
@@ -32,11 +32,11 @@ EPSILON_KW = 1e-6
 Judged = tuple[float, Relaxation]
 
 
-def repair(problem: Problem, scope: Scope, relaxed: Relaxation, *, effort: Effort | None = THOROUGH) -> Relaxation:
+def repair(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorough: bool = True) -> Relaxation:
     """Return powers that are zero or at least the minimum, close to the relaxation's cost.
 
-    A target that the rule puts out of reach is replaced by the best one within it. For a few vehicles patterns are
-    searched with the ``effort`` given.
+    A target that the rule puts out of reach is replaced by the best one within it. A ``thorough`` repair
+    searches the patterns of a few vehicles.
     """
     usable = np.where(scope.ceiling_kw >= problem.fleet.min_power_kw[:, None] - EPSILON_KW, scope.ceiling_kw, 0.0)
     scope = scope.narrowed(usable, None)
@@ -47,13 +47,13 @@ def repair(problem: Problem, scope: Scope, relaxed: Relaxation, *, effort: Effor
         others = loads - loads_of(problem, scope.group[rows], power[rows])
         inside = Scope(scope.ceiling_kw[rows], scope.group[rows])
         part = replace(relaxed, power_kw=power[rows])
-        relaxed = _repair_chunk(beside(problem.with_fleet(rows), others), inside, part, effort)
+        relaxed = _repair_chunk(beside(problem.with_fleet(rows), others), inside, part, thorough=thorough)
         power[rows] = relaxed.power_kw
         loads = others + loads_of(problem, scope.group[rows], power[rows])
     return replace(relaxed, power_kw=power)
 
 
-def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation, effort: Effort | None) -> Relaxation:
+def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorough: bool) -> Relaxation:
     """Return the cheapest result of the thresholds, or the first that is as good as the relaxed powers."""
     target = measure(problem, relaxed.power_kw, relaxed.battery_kw).cost
     best: Judged | None = None
@@ -69,8 +69,8 @@ def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation, effort: E
     few = problem.fleet.size <= FEW_VEHICLES
     if few and not _is_good(best, target.total):
         best = _taking_turns(problem, scope, relaxed, best, target.total)
-    if few and effort is not None and effort.nodes and not _is_good(best, target.total):
-        best = search_pattern(problem, scope, best, effort)
+    if few and thorough and not _is_good(best, target.total):
+        best = search_pattern(problem, scope, best)
     return best[1]
 
 
@@ -128,11 +128,11 @@ def _dealt_out(problem: Problem, scope: Scope, relaxed: Relaxation, room_kw: Flo
     return is_on
 
 
-def search_pattern(problem: Problem, scope: Scope, best: Judged, effort: Effort) -> Judged:
+def search_pattern(problem: Problem, scope: Scope, best: Judged) -> Judged:
     """Return what a mixed-integer search over the patterns of a few vehicles finds, if it is better."""
     gap = SEARCH_GAP * max(best[0] - cost_without_vehicles(problem), 0.0)
     try:
-        found = search_switched(problem, scope, best[1].power_kw, nodes=effort.nodes, gap=gap)
+        found = search_switched(problem, scope, best[1].power_kw, nodes=SEARCH_NODES, gap=gap)
     except SolverError:
         return best
     cost = measure(problem, found.power_kw, found.battery_kw).cost.total

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.browser.chromium import chromium, find_chromium
-from tests.conftest import required
+from tests.conftest import skip_for_want_of
 
 
 @pytest.fixture(scope="session")
@@ -13,9 +13,6 @@ def browser() -> Iterator[str]:
     """The DevTools address of a headless Chromium."""
     executable = find_chromium()
     if executable is None:
-        reason = "no Chromium is installed (Debian, Ubuntu: apt install chromium)"
-        if required("browser"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        skip_for_want_of("browser", "no Chromium is installed (Debian, Ubuntu: apt install chromium)")
     with chromium(executable) as address:
         yield address

@@ -3,9 +3,7 @@
 import shutil
 import subprocess
 
-import pytest
-
-from tests.conftest import required
+from tests.conftest import skip_for_want_of
 
 NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
 AUTHORITY = """[ca]
@@ -30,10 +28,7 @@ class CertificateMaker:
         self.folder = folder
         self._openssl = shutil.which("openssl")
         if self._openssl is None:
-            reason = "openssl is not installed, so no certificates can be made"
-            if required("openssl"):
-                pytest.fail(reason)
-            pytest.skip(reason)
+            skip_for_want_of("openssl", "openssl is not installed, so no certificates can be made")
 
     def authority(self, name):
         """Make one that signs itself."""

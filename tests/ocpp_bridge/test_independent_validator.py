@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import required
+from tests.conftest import skip_for_want_of
 
 FOLDER = Path(__file__).resolve().parent / "rpc"
 PURPOSES = {"TxDefaultProfile", "TxProfile"}
@@ -21,10 +21,7 @@ def node():
     """The Node that has ocpp-rpc."""
     found = shutil.which("node")
     if found is None or not (FOLDER / "node_modules" / "ocpp-rpc").is_dir():
-        reason = "ocpp-rpc is not installed: npm ci --prefix tests/ocpp_bridge/rpc"
-        if required("npm"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        skip_for_want_of("npm", "ocpp-rpc is not installed: npm ci --prefix tests/ocpp_bridge/rpc")
     return found
 
 
