@@ -130,17 +130,24 @@ def _play(chosen: argparse.Namespace, folder: Path) -> None:
     for day in (first + timedelta(days=k) for k in range(chosen.nights)):
         for seed in chosen.seeds:
             path = _scores_path(folder, seed, day)
+            rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+            missing = _pairs(chosen) - {(row["case"], row["fault"]) for row in rows}
             if time.monotonic() > until:
                 return
-            if path.exists():
+            if not missing:
                 continue
             if seed not in places:
                 places[seed] = _place(chosen, folder / f"seed-{seed}", seed)
             begin = time.process_time()
-            scores = _night(chosen, *places[seed], first, day)
+            rows += _night(chosen, *places[seed], first, day, missing)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_text_atomic(path, json.dumps(scores))
+            write_text_atomic(path, json.dumps(rows))
             sys.stderr.write(f"seed {seed}, {day}: {time.process_time() - begin:.1f} s of processor time\n")
+
+
+def _pairs(chosen: argparse.Namespace) -> set[tuple[str, str]]:
+    """Return case and fault of every table: every case without a fault, every fault in the first case."""
+    return {(case, "none") for case in chosen.cases} | {(chosen.cases[0], fault) for fault in chosen.faults}
 
 
 def _place(chosen: argparse.Namespace, folder: Path, seed: int) -> tuple[ReplayPlace, Truth]:
@@ -151,17 +158,20 @@ def _place(chosen: argparse.Namespace, folder: Path, seed: int) -> tuple[ReplayP
 
 
 def _night(
-    chosen: argparse.Namespace, place: ReplayPlace, truth: Truth, first: date, day: date
+    chosen: argparse.Namespace,
+    place: ReplayPlace,
+    truth: Truth,
+    first: date,
+    day: date,
+    pairs: set[tuple[str, str]],
 ) -> list[dict[str, Any]]:
-    """Return the scores of a night: every case without a fault, every fault in the first case."""
+    """Return the scores of a night in the cases and under the faults that are asked for."""
     options = ReplayOptions(first, first, (chosen.site,), tuple(chosen.policies), tuple(chosen.faults))
     night = night_of(place, chosen.site, day, options, truth)
     known = forecasters_of(place, night, options)
     scores = []
-    for name in chosen.cases:
-        peak, factor = CASES[name]
-        faults = tuple(chosen.faults) if name == chosen.cases[0] else ("none",)
-        wanted = replace(options, faults=faults)
+    for name, (peak, factor) in CASES.items():
+        wanted = replace(options, faults=tuple(fault for fault in FAULTS if (name, fault) in pairs))
         played = night_scores(night.under(peak_so_far=peak, limit_factor=factor), wanted, known)
         scores += [{"case": name, "fault": fault, "date": f"{day}", "score": asdict(one)} for fault, one in played]
     return scores

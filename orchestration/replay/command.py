@@ -40,7 +40,6 @@ POLICIES = (
 """
 BEGIN = time(12)
 TRAIN_EVERY = timedelta(days=7)
-SEER_PLANS_EVERY = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +160,8 @@ def night_scores(night: Night, options: ReplayOptions, forecasters: Forecasters)
 
 
 def seer(world: World) -> Contender:
-    """Return perfect foresight of a world; what it knows does not change, so it looks again once an hour."""
-    return Contender(
-        FORESIGHT, PerfectForesight(world), policy_of("optimiser"), is_omniscient=True, plans_every=SEER_PLANS_EVERY
-    )
+    """Return perfect foresight of a world; it plans as often as everybody, for batteries are never quite as known."""
+    return Contender(FORESIGHT, PerfectForesight(world), policy_of("optimiser"), is_omniscient=True)
 
 
 def contender(policy: str, forecaster: Forecaster) -> Contender:
