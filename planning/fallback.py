@@ -6,10 +6,15 @@ that has stood still since; 3 energy that the charger counted on top of an older
 charger has counted since plug-in is added. Which rung was used is part of every plan, so that its accuracy can be
 measured. A reading that is fresh and wrong is worse than none: one that shows more at plug-in than the way back can
 have left is not believed.
+
+Vehicles tell whole percents. One point of a bus is 4 kWh, and a plan that learns of it shortly before the departure
+has to find them at once. So all readings of a stay are weighed together against what the charger counted between them.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+import numpy as np
 
 DEFAULT_SOC_PCT = 20.0
 """Rung 6: low enough that a vehicle nobody knows anything of is charged first rather than forgotten."""
@@ -20,6 +25,15 @@ CHARGER = "charger"
 
 IMPLAUSIBLE_PP = 5.0
 """A reading at plug-in this far above the forecast's highest quantile is a frozen value, not a short way."""
+
+ROUNDING_PP = 12**-0.5
+"""Standard error of a whole percent."""
+
+GAIN_ERROR = 0.03
+"""Standard error of what a counted kWh is believed to add, as a share: of efficiency and capacity together."""
+
+AGREE_PP = 1.5
+"""Readings that a charge's course misses by more than this are not all of one course; the newest counts alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +53,8 @@ class SocEvidence:
     in, or the meter is silent), ``counted_kwh`` since it was plugged in. ``forecast_soc_pct`` is the forecast at
     arrival on the careful side with its own rung (4 or 5), ``forecast_high_soc_pct`` its highest quantile.
     ``arrival_soc_pct`` is what the vehicle showed when it was plugged in. ``moved_since`` says that the vehicle has
-    driven since the reading.
+    driven since the reading. ``earlier`` are the readings of the same stay and source before it: each its SoC in
+    percent, and the energy counted since it was taken.
     """
 
     reading: Reading | None = None
@@ -51,6 +66,7 @@ class SocEvidence:
     forecast_high_soc_pct: float | None = None
     arrival_soc_pct: float | None = None
     counted_kwh: float | None = None
+    earlier: tuple[tuple[float, float], ...] = ()
 
     @property
     def is_contradicted(self) -> bool:
@@ -87,12 +103,32 @@ def estimate_soc(
     if reading is None or evidence.moved_since or evidence.is_contradicted:
         return _without_reading(evidence, 100 * efficiency / usable_kwh)
     fresh = as_of - reading.observed_at <= fresh_within
-    if evidence.charged_kwh:
-        gained_pct = 100 * evidence.charged_kwh * efficiency / usable_kwh
-        soc_pct = min(100.0, reading.soc_pct + gained_pct)
+    if evidence.charged_kwh or (evidence.earlier and evidence.charged_kwh is not None):
+        soc_pct = min(100.0, _by_all_readings(evidence, reading.soc_pct, 100 * efficiency / usable_kwh))
         rung, source = (1, reading.source) if fresh else (3, f"{reading.source} + charger meter")
         return SocEstimate(soc_pct, rung, source, reading.observed_at)
     return SocEstimate(reading.soc_pct, 1 if fresh else 2, reading.source, reading.observed_at)
+
+
+def _by_all_readings(evidence: SocEvidence, newest_pct: float, gain_pct_per_kwh: float) -> float:
+    """Return the SoC on the course of charging, in percent per counted kWh, that the readings of a stay fit best.
+
+    Least squares over the SoC now and the error of the gain, each reading and the gain with its standard error. A
+    battery that is full takes no more, so readings of 100 % say nothing of the course.
+    """
+    charged_kwh = evidence.charged_kwh or 0.0
+    alone = newest_pct + gain_pct_per_kwh * charged_kwh
+    told = np.array([pair for pair in (*evidence.earlier, (newest_pct, charged_kwh)) if pair[0] < 100]).reshape(-1, 2)
+    if len(told) < 2 or newest_pct >= 100:
+        return alone
+    gained_pct = gain_pct_per_kwh * told[:, 1]
+    # Unknown: the SoC now, and the gain's error in its standard errors.
+    readings = np.column_stack([np.ones(len(told)), -GAIN_ERROR * gained_pct]) / ROUNDING_PP
+    system = np.vstack([readings, [0.0, 1.0]])
+    wanted = np.append((told[:, 0] + gained_pct) / ROUNDING_PP, 0.0)
+    found = np.linalg.lstsq(system, wanted, rcond=None)[0]
+    misses_pp = ROUNDING_PP * np.abs(readings @ found - wanted[:-1])
+    return float(found[0]) if misses_pp.max() <= AGREE_PP else alone
 
 
 def _without_reading(evidence: SocEvidence, gain_pct_per_kwh: float) -> SocEstimate:

@@ -159,6 +159,7 @@ class PlatformForecaster:
                 charged_kwh=one.charged_kwh,
                 arrival_soc_pct=arrival,
                 counted_kwh=one.counted_kwh,
+                earlier=tuple((told.soc_pct, one.counted_kwh - by_then) for told, by_then in one.readings[:-1]),
             ),
         )
 

@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+import numpy as np
 import polars as pl
 
 from core.landing import Landing
+from core.schema import INSTANT
 from ingestion.registry import Registry
 from ingestion.registry.models import Vehicle
 from planning.fallback import CHARGER, Reading, SocEvidence
+from planning.model import FloatArray
 
 LOOKBACK = timedelta(days=14)
 LONGEST_TRANSACTION = timedelta(days=5)
@@ -77,7 +80,7 @@ def read_fleet_state(landing: Landing, registry: Registry, *, site_id: str, as_o
                 vehicle=vehicle,
                 presence=_presence(transaction, seen, trip, site_id),
                 transaction=transaction,
-                evidence=_evidence(seen, trip, transaction, meters, _arrival_soc_pct(snapshots, transaction)),
+                evidence=_evidence(seen, trip, transaction, meters, _told_while_plugged(snapshots, transaction)),
                 has_red_telltale=bool(seen.get("has_red_battery_telltale")),
                 upcoming=_upcoming(duties.get(vehicle.vehicle_id, []), as_of, trip),
             )
@@ -188,30 +191,54 @@ def _evidence(
     trip: Row | None,
     transaction: OpenTransaction | None,
     meters: pl.DataFrame,
-    arrival_soc_pct: float | None,
+    told: pl.DataFrame,
 ) -> SocEvidence:
     samples = _samples_of(transaction, meters)
-    counted_kwh = None if transaction is None else _charged_kwh(samples, transaction.started_at)
+    register = _register(samples)
+    counted_kwh = None if transaction is None else register.since(transaction.started_at)
     reading = _reading(seen, samples)
     if reading is None:
         return SocEvidence(counted_kwh=counted_kwh)
     last_move_at = None if trip is None else trip["ended_at"] or trip["observed_at"]
     moved_since = last_move_at is not None and reading.observed_at < last_move_at - timedelta(minutes=2)
-    charged_kwh = _charged_kwh(samples, reading.observed_at)
-    return SocEvidence(reading, charged_kwh, moved_since, arrival_soc_pct=arrival_soc_pct, counted_kwh=counted_kwh)
+    return SocEvidence(
+        reading,
+        register.since(reading.observed_at),
+        moved_since,
+        arrival_soc_pct=_arrival_soc_pct(told, transaction),
+        counted_kwh=counted_kwh,
+        earlier=_earlier(reading, told, samples, register),
+    )
 
 
-def _arrival_soc_pct(snapshots: pl.DataFrame, transaction: OpenTransaction | None) -> float | None:
-    """Return what a plugged vehicle first told of its battery around plug-in; None where it told nothing."""
+def _told_while_plugged(snapshots: pl.DataFrame, transaction: OpenTransaction | None) -> pl.DataFrame:
+    """Return what a plugged vehicle told of its battery since shortly before it was plugged in, oldest first."""
     if transaction is None or transaction.vehicle_id is None:
-        return None
-    begin, end = transaction.started_at - SETTLING, transaction.started_at + ARRIVAL_REPORT
-    told = snapshots.filter(
+        return snapshots.clear()
+    return snapshots.filter(
         pl.col("vehicle_id") == transaction.vehicle_id,
-        pl.col("observed_at").is_between(begin, end),
+        pl.col("observed_at") >= transaction.started_at - SETTLING,
         pl.col("soc_pct").is_not_null(),
     ).sort("observed_at")
-    return float(told["soc_pct"][0]) if told.height else None
+
+
+def _arrival_soc_pct(told: pl.DataFrame, transaction: OpenTransaction | None) -> float | None:
+    """Return what a plugged vehicle first told of its battery around plug-in; None where it told nothing."""
+    if transaction is None or told.is_empty() or told["observed_at"][0] > transaction.started_at + ARRIVAL_REPORT:
+        return None
+    return float(told["soc_pct"][0])
+
+
+def _earlier(
+    newest: Reading, told: pl.DataFrame, samples: pl.DataFrame, register: "_Register"
+) -> tuple[tuple[float, float], ...]:
+    """Return the readings of a stay before the newest, by whoever told that, with the energy counted since each."""
+    own = samples.filter(pl.col("soc_pct").is_not_null()) if newest.source == CHARGER else told
+    before = own.filter(pl.col("observed_at") < newest.observed_at)
+    if register.is_empty or before.is_empty():
+        return ()
+    charged_kwh = register.each_since(before["observed_at"])
+    return tuple(zip(before["soc_pct"].to_list(), charged_kwh.tolist(), strict=True))
 
 
 def _samples_of(transaction: OpenTransaction | None, meters: pl.DataFrame) -> pl.DataFrame:
@@ -235,14 +262,36 @@ def _reading(seen: Row, samples: pl.DataFrame) -> Reading | None:
     return max(readings, key=lambda reading: reading.observed_at, default=None)
 
 
-def _charged_kwh(samples: pl.DataFrame, since: datetime) -> float | None:
-    """Return grid-side energy counted since an instant; None where the meter said nothing."""
-    registers = samples.filter(pl.col("energy_register_kwh").is_not_null())
-    if registers.is_empty():
-        return None
-    before = registers.filter(pl.col("observed_at") <= since)
-    start = before["energy_register_kwh"][-1] if before.height else registers["energy_register_kwh"][0]
-    return max(0.0, float(registers["energy_register_kwh"][-1] - start))
+@dataclass(frozen=True, slots=True)
+class _Register:
+    """An energy register's course over a transaction: microseconds since the epoch, and kWh, both ascending in time."""
+
+    at_us: FloatArray
+    energy_kwh: FloatArray
+
+    @property
+    def is_empty(self) -> bool:
+        """Say whether the meter said nothing."""
+        return not len(self.at_us)
+
+    def since(self, instant: datetime) -> float | None:
+        """Return grid-side energy counted since an instant; None where the meter said nothing."""
+        return None if self.is_empty else float(self.each_since(pl.Series([instant], dtype=INSTANT))[0])
+
+    def each_since(self, instants: pl.Series) -> FloatArray:
+        """Return grid-side energy counted since each instant, in between samples in proportion."""
+        then_kwh = np.interp(_us(instants), self.at_us, self.energy_kwh)
+        counted: FloatArray = np.maximum(self.energy_kwh[-1] - then_kwh, 0.0)
+        return counted
+
+
+def _register(samples: pl.DataFrame) -> _Register:
+    known = samples.filter(pl.col("energy_register_kwh").is_not_null())
+    return _Register(_us(known["observed_at"]), known["energy_register_kwh"].to_numpy().astype(float))
+
+
+def _us(instants: pl.Series) -> FloatArray:
+    return instants.dt.epoch("us").to_numpy().astype(float)
 
 
 def _duties(landing: Landing, as_of: datetime) -> dict[str, list[Row]]:
