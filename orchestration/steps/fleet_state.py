@@ -232,11 +232,16 @@ def _arrival_soc_pct(told: pl.DataFrame, transaction: OpenTransaction | None) ->
 def _earlier(
     newest: Reading, told: pl.DataFrame, samples: pl.DataFrame, register: "_Register"
 ) -> tuple[tuple[float, float], ...]:
-    """Return the readings of a stay before the newest, by whoever told that, with the energy counted since each."""
+    """Return the readings before the newest, by whoever told that, with the energy counted since each.
+
+    None from before the meter began: the vehicle may have driven since.
+    """
     own = samples.filter(pl.col("soc_pct").is_not_null()) if newest.source == CHARGER else told
-    before = own.filter(pl.col("observed_at") < newest.observed_at)
-    if register.is_empty or before.is_empty():
+    if register.is_empty:
         return ()
+    before = own.filter(pl.col("observed_at") < newest.observed_at).filter(
+        pl.col("observed_at").dt.epoch("us") >= register.at_us[0]
+    )
     charged_kwh = register.each_since(before["observed_at"])
     return tuple(zip(before["soc_pct"].to_list(), charged_kwh.tolist(), strict=True))
 
@@ -280,8 +285,9 @@ class _Register:
 
     def each_since(self, instants: pl.Series) -> FloatArray:
         """Return grid-side energy counted since each instant, in between samples in proportion."""
-        then_kwh = np.interp(_us(instants), self.at_us, self.energy_kwh)
-        counted: FloatArray = np.maximum(self.energy_kwh[-1] - then_kwh, 0.0)
+        counted: FloatArray = np.maximum(
+            self.energy_kwh[-1] - np.interp(_us(instants), self.at_us, self.energy_kwh), 0.0
+        )
         return counted
 
 

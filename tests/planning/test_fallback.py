@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,3 +75,48 @@ def test_what_the_charger_reads_of_the_battery_itself_is_believed() -> None:
 def test_an_estimate_stays_within_the_battery(charged: float, soc: float) -> None:
     result = estimate(SocEvidence(reading(timedelta(hours=3), soc), charged_kwh=charged))
     assert soc - 1e-9 <= result.soc_pct <= 100.0
+
+
+@given(
+    start_pct=st.floats(2.0, 60.0),
+    charged_kwh=st.lists(st.floats(0.0, 6.0), min_size=2, max_size=12).filter(lambda steps: sum(steps) < 30),
+    gain_error=st.floats(-0.05, 0.05),
+)
+def test_readings_of_a_stay_are_never_worse_together_than_the_newest_alone(
+    start_pct: float, charged_kwh: list[float], gain_error: float
+) -> None:
+    """Whole percents of a course whose gain is not quite as believed: the rounding of the newest and a little."""
+    true_gain = 100 * 0.9 / 80.0 * (1 + gain_error)
+    counted_kwh = [sum(charged_kwh[:step]) for step in range(len(charged_kwh) + 1)]
+    told = [(float(round(start_pct + true_gain * kwh)), counted_kwh[-1] - kwh) for kwh in counted_kwh]
+    newest = Reading(told[-1][0], AS_OF, "geotab")
+    found = estimate(SocEvidence(newest, charged_kwh=0.0, earlier=tuple(told[:-1]), counted_kwh=counted_kwh[-1]))
+    assert found.soc_pct == pytest.approx(start_pct + true_gain * counted_kwh[-1], abs=0.75)
+
+
+def test_twenty_whole_percents_tell_a_course_to_a_fraction_of_one() -> None:
+    rng = np.random.default_rng(5)
+    errors_pp = []
+    for _ in range(200):
+        start_pct, gain = rng.uniform(5.0, 30.0), 100 * 0.9 / 80.0 * rng.normal(1.0, 0.02)
+        counted_kwh = np.arange(20) * 2.3
+        told = np.round(start_pct + gain * counted_kwh)
+        earlier = tuple(zip(told[:-1].tolist(), (counted_kwh[-1] - counted_kwh[:-1]).tolist(), strict=True))
+        found = estimate(SocEvidence(Reading(float(told[-1]), AS_OF, "geotab"), charged_kwh=0.0, earlier=earlier))
+        errors_pp.append(found.soc_pct - (start_pct + gain * counted_kwh[-1]))
+    # A whole percent alone is off by 0.29 as a rule.
+    assert float(np.std(errors_pp)) < 0.17
+    assert abs(float(np.mean(errors_pp))) < 0.05
+
+
+@pytest.mark.parametrize("frozen", [0, 2])
+def test_readings_that_do_not_follow_the_meter_leave_the_newest_alone(frozen: int) -> None:
+    """Frozen while 20 kWh were counted, or a jump of four points: no course of charging explains them."""
+    newest = Reading(40.0, AS_OF - timedelta(minutes=10), "geotab")
+    earlier = ((40.0, 21.0), (40.0, 11.0)) if frozen else ((44.0, 3.0), (40.0, 2.0))
+    assert estimate(SocEvidence(newest, charged_kwh=1.0, earlier=earlier)).soc_pct == pytest.approx(41.125)
+
+
+def test_readings_of_a_full_battery_say_nothing_of_its_course() -> None:
+    newest = Reading(100.0, AS_OF, "geotab")
+    assert estimate(SocEvidence(newest, charged_kwh=0.0, earlier=((99.0, 9.0), (100.0, 5.0)))).soc_pct == 100.0

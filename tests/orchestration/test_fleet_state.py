@@ -1,0 +1,85 @@
+"""What is known of a plugged vehicle's battery: every reading of its stay, against what the charger counted."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from ingestion.registry import Registry
+from ingestion.registry.models import Connector, Vehicle
+from orchestration.steps.fleet_state import read_fleet_state
+from planning.fallback import SocEvidence, estimate_soc
+from tests.reporting.depot import EVENING, Depot, hours
+
+EFFICIENCY, USABLE_KWH = 0.9, 100.0
+CHARGED_KWH = 8.0  # every half hour
+
+
+def registry() -> Registry:
+    vehicle = Vehicle(vehicle_id="bus-1", site_id="north", usable_kwh=USABLE_KWH, dc_max_kw=80.0, efficiency=EFFICIENCY)
+    connector = Connector(
+        station_id="CP-1",
+        connector_id=1,
+        site_id="north",
+        current_type="dc",
+        max_kw=50.0,
+        min_kw=5.0,
+        fallback_kw=0.0,
+        phases=3,
+        nominal_voltage_v=230.0,
+    )
+    return Registry(
+        sites=(), sources=(), connectors=(connector,), vehicles=(vehicle,), tokens=(), assignments=(), duties=()
+    )
+
+
+def evidence(depot: Depot, *, halves: int) -> SocEvidence:
+    fleet = read_fleet_state(depot.landing, registry(), site_id="north", as_of=EVENING + halves * hours(0.5))
+    return fleet.vehicles[0].evidence
+
+
+def charging(depot: Depot, *, start_pct: float, halves: int) -> None:
+    """A bus that charges 8 kWh every half hour and tells whole percents a minute after each."""
+    depot.vehicle("bus-1", connector_id=1)
+    depot.report("bus-1", EVENING - hours(5), 90.0, at_site_id=None)
+    depot.plug_in("bus-1", EVENING)
+    for half in range(halves + 1):
+        at = EVENING + half * hours(0.5)
+        depot.meter(at, 500.0 + half * CHARGED_KWH)
+        gained_pct = 100 * (half + 1 / 30) * CHARGED_KWH * EFFICIENCY / USABLE_KWH
+        depot.report("bus-1", at + timedelta(minutes=1), round(start_pct + gained_pct))
+
+
+def test_every_reading_of_the_stay_counts_with_what_was_charged_since(tmp_path: Path) -> None:
+    depot = Depot(tmp_path)
+    charging(depot, start_pct=30.4, halves=4)
+    known = evidence(depot, halves=4)
+    assert known.reading is not None
+    told_pct = [round(30.4 + 7.2 * (half + 1 / 30)) for half in range(4)]
+    assert [soc_pct for soc_pct, _ in known.earlier] == told_pct[:-1]
+    assert known.reading.soc_pct == told_pct[-1]
+    since = [charged_kwh for _, charged_kwh in known.earlier]
+    assert since == pytest.approx([8.0 * (4 - half - 1 / 30) for half in range(3)])
+    assert known.charged_kwh == pytest.approx(8.0 * (1 - 1 / 30))
+    assert known.counted_kwh == pytest.approx(32.0)
+    found = estimate_soc(
+        known,
+        as_of=EVENING + hours(2),
+        fresh_within=hours(1),
+        usable_kwh=USABLE_KWH,
+        efficiency=EFFICIENCY,
+    )
+    assert found.soc_pct == pytest.approx(30.4 + 28.8, abs=0.5)
+
+
+def test_a_silent_meter_leaves_the_newest_reading_alone(tmp_path: Path) -> None:
+    depot = Depot(tmp_path)
+    depot.vehicle("bus-1", connector_id=1)
+    depot.plug_in("bus-1", EVENING)
+    depot.report("bus-1", EVENING + hours(0.1), 30.0)
+    depot.report("bus-1", EVENING + hours(0.6), 37.0)
+    known = evidence(depot, halves=2)
+    assert known.earlier == ()
+    assert known.charged_kwh is None
+    assert known.reading is not None
+    assert known.reading.soc_pct == 37.0
