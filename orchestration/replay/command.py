@@ -15,7 +15,7 @@ from orchestration.replay.truth import Truth
 from orchestration.replay.worlds import Night, recorded_night
 from planning.replay.faults import FAULTS, Disturbed
 from planning.replay.knowledge import PerfectForesight, PresentOnly
-from planning.replay.loop import Contender, replay
+from planning.replay.loop import Contender, Played, replay
 from planning.replay.observation import Forecaster
 from planning.replay.policies import policy_of
 from planning.replay.scoring import FORESIGHT, Score, above_foresight_pct, infeasible_of, score, total
@@ -146,10 +146,15 @@ def night_scores(night: Night, options: ReplayOptions, forecasters: Forecasters)
     """Yield fault and score of every contender on a night; a night on which nobody leaves yields nothing."""
     if not any(stay.required for stay in night.world.stays):
         return
+    undisturbed: Played | None = None
     for name in options.faults:
         fault = FAULTS[name]
         world = fault.world(night.world)
-        foresight = replay(world, seer(world))
+        if world is not night.world:
+            foresight = replay(world, seer(world))
+        else:
+            # Most faults are of what is known, which is nothing to one who knows all.
+            foresight = undisturbed = undisturbed or replay(world, seer(world))
         infeasible = infeasible_of(foresight)
         for policy in options.policies:
             if policy == FORESIGHT:
