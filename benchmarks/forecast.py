@@ -27,7 +27,7 @@ from core.landing import Landing
 from core.pseudonyms import KEY_VARIABLE
 from ingestion.imports import import_path
 from ml.evaluation.command import backtest
-from ml.evaluation.intervals import ALLOWED_DIP_PP
+from ml.evaluation.intervals import ALLOWED_DIP_PP, ALLOWED_WIDTH
 from ml.forecasting import forecast_site
 from ml.models.quantile_trees import TreeParameters
 from ml.training import train_site
@@ -106,7 +106,7 @@ def interval_verdict(document: dict[str, Any]) -> str:
     for claim, interval in figures["intervals"].items():
         verdict = "holds" if interval["holds"] else "**does not hold**"
         ratio = interval["width"] / interval["hindsight_width"]
-        sharp = "" if interval["is_sharp"] else " (**too wide**)"
+        sharp = "" if interval["is_sharp"] else f" ({width_verdict(interval)})"
         said.append(
             f"{claim} % covers {interval['coverage']:.1f} (±{interval['allowed_pp']:.1f} allowed): {verdict}, "
             f"{ratio:.2f} times as wide as with hindsight{sharp}"
@@ -114,6 +114,15 @@ def interval_verdict(document: dict[str, Any]) -> str:
     dip = 90 - figures["worst_4_week_coverage_90"]
     worst = "" if dip <= ALLOWED_DIP_PP else f"; **four weeks are {dip:.1f} points under**"
     return f"Intervals of {document['promoted']}: {'; '.join(said)}{worst}."
+
+
+def width_verdict(interval: dict[str, Any]) -> str:
+    """Say of an interval wider than hindsight's whether that is more than sampling of days leaves open."""
+    narrow, wide = interval["hindsight_band"]
+    least, most = interval["width"] / wide, interval["width"] / narrow if narrow > 0 else float("inf")
+    if least > ALLOWED_WIDTH:
+        return "**too wide**"
+    return f"**too wide**, but so few days leave {least:.2f} to {most:.2f} open: too small a test to tell"
 
 
 def case_row(name: str, figures: dict[str, Any], best_rule: dict[str, Any] | None, promoted: str) -> str:

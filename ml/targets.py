@@ -50,7 +50,8 @@ class Target:
         own_count: Column that counts the vehicle's own outcomes; with too few, the rung says so.
         any_known: Whether anything is known of the row's kind: a plan, a battery, anybody's outcomes.
         given: Trees that are told something that is only known afterwards.
-        outright: Trees learn the outcome itself and its root too, not only what the anchor misses.
+        outright: Trees learn the outcome itself and its root too, not only what the anchor misses, and a forest answers
+            beside them; the outcome is not negative.
         until: The instant of a closed question that it awaits: how far ahead it speaks is counted from there.
     """
 

@@ -25,6 +25,8 @@ def interval_figures(predictions: pl.DataFrame) -> dict[str, dict[str, object]]:
     """Return, for each claim judged: coverage and what it may be off (points), width and that with hindsight.
 
     ``holds``: the coverage is near enough. ``is_sharp``: the interval is no wider than 1.1 times what hindsight needs.
+    Hindsight hits the claim on these very days; on others it would need ``hindsight_band``, two widths between which
+    sampling of days leaves it open.
 
     Args:
         predictions: Rows of one forecaster with predicted_at, actual and the quantiles; at least one.
@@ -36,8 +38,8 @@ def _figures(predictions: pl.DataFrame, claim_pct: int, lower: str, upper: str) 
     actual, low, high = (predictions[name].to_numpy() for name in ("actual", lower, upper))
     covered = (low <= actual) & (actual <= high)
     coverage = 100 * float(covered.mean())
-    many = len(actual) >= MANY_ROWS
-    allowed = ALLOWED_PP if many else sampling_band_pp(predictions["predicted_at"], covered, claim_pct)
+    sampled = sampling_band_pp(predictions["predicted_at"], covered, claim_pct)
+    allowed = ALLOWED_PP if len(actual) >= MANY_ROWS else sampled
     width, needed = float((high - low).mean()), hindsight_width(actual, low, high, claim_pct)
     return {
         "coverage": coverage,
@@ -45,6 +47,7 @@ def _figures(predictions: pl.DataFrame, claim_pct: int, lower: str, upper: str) 
         "holds": abs(coverage - claim_pct) <= allowed,
         "width": width,
         "hindsight_width": needed,
+        "hindsight_band": [hindsight_width(actual, low, high, claim_pct + off) for off in (-sampled, sampled)],
         "is_sharp": width <= ALLOWED_WIDTH * needed,
     }
 
@@ -64,8 +67,11 @@ def sampling_band_pp(predicted_at: pl.Series, covered: npt.NDArray[np.bool_], cl
     return float(100 * NORMAL_95 * max(clustered, independent))
 
 
-def hindsight_width(actual: FloatArray, low: FloatArray, high: FloatArray, claim_pct: int) -> float:
-    """Return the mean width once both ends are moved by the one number that makes exactly the claim come true."""
+def hindsight_width(actual: FloatArray, low: FloatArray, high: FloatArray, claim_pct: float) -> float:
+    """Return the mean width once both ends are moved by the one number that makes exactly the claim come true.
+
+    More than all cannot be claimed, and no interval is narrower than nothing.
+    """
     outside = np.sort(np.maximum(low - actual, actual - high))
-    rank = min(int(np.ceil(len(outside) * claim_pct / 100)), len(outside)) - 1
-    return float((high - low).mean() + 2 * outside[rank])
+    rank = np.clip(int(np.ceil(len(outside) * claim_pct / 100)), 1, len(outside)) - 1
+    return max(0.0, float((high - low).mean() + 2 * outside[rank]))

@@ -15,8 +15,9 @@ import polars as pl
 
 from ml.calibration import Asked, CalibrationParameters, IntArray, Misses, TextArray, calibrated
 from ml.models.baselines import Baseline
-from ml.models.blend import best_rule, blended
-from ml.models.protocol import MEDIAN_INDEX, QUANTILE_COLUMNS, FloatArray
+from ml.models.blend import TreesAndForest, best_rule, blended
+from ml.models.protocol import MEDIAN_INDEX, QUANTILE_COLUMNS, FloatArray, Forecaster
+from ml.models.quantile_forest import QuantileForest
 from ml.models.quantile_trees import QuantileTrees, TooFewRowsError, TreeParameters
 from ml.targets import TREES_GIVEN, Target
 
@@ -75,13 +76,7 @@ def rolling_forecasts(
         asked = rows["predicted_at"].is_between(origin, end, closed="left").to_numpy()
         known = rows.filter(pl.col("known_at") <= origin, pl.col("predicted_at") < origin)
         try:
-            model = QuantileTrees.fit(
-                known,
-                features=target.features,
-                anchor=target.anchor,
-                parameters=parameters,
-                outright=target.outright,
-            )
+            model = _grown(known, target, parameters)
         except TooFewRowsError:
             continue
         questions = rows.filter(pl.Series(asked))
@@ -96,6 +91,17 @@ def rolling_forecasts(
     fitted = {TREES: grown, TREES_AND_RULE: halfway, TREES_GIVEN: given}
     raw |= {name: quantiles for name, quantiles in fitted.items() if np.isfinite(quantiles).any()}
     return RollingForecasts(rows, raw)
+
+
+def _grown(known: pl.DataFrame, target: Target, parameters: TreeParameters) -> Forecaster:
+    """Return what is fitted of a target: boosted trees, and a forest beside them where outcomes are learnt outright."""
+    trees = QuantileTrees.fit(
+        known, features=target.features, anchor=target.anchor, parameters=parameters, outright=target.outright
+    )
+    if not target.outright:
+        return trees
+    forest = QuantileForest.fit(known, features=target.features, parameters=parameters)
+    return TreesAndForest(TREES, trees, forest)
 
 
 def heard_rules(rows: pl.DataFrame, target: Target) -> tuple[Baseline, ...]:

@@ -1,4 +1,4 @@
-"""Trees and a rule met halfway: the trees' spread around the mean of both medians.
+"""Forecasters met halfway: trees and a rule (the trees' spread around the mean of both medians), trees and a forest.
 
 Where a set is too small for trees to beat a rule, their mean often does: their mistakes differ.
 """
@@ -10,6 +10,7 @@ import polars as pl
 
 from ml.models.baselines import Baseline
 from ml.models.protocol import MEDIAN_INDEX, FloatArray
+from ml.models.quantile_forest import QuantileForest
 from ml.models.quantile_trees import QuantileTrees
 
 RULE_WEIGHT = 0.5
@@ -27,6 +28,20 @@ class TreesAndRule:
     def quantiles(self, rows: pl.DataFrame) -> FloatArray:
         """Return raw quantiles, shape (rows, levels)."""
         return blended(self.trees.quantiles(rows), self.rule.points(rows), bounds=self.rule.bounds)
+
+
+@dataclass(frozen=True, slots=True)
+class TreesAndForest:
+    """The mean of boosted trees and a forest, quantile by quantile."""
+
+    name: str
+    trees: QuantileTrees
+    forest: QuantileForest
+    conditional_on: tuple[str, ...] = ()
+
+    def quantiles(self, rows: pl.DataFrame) -> FloatArray:
+        """Return raw quantiles, shape (rows, levels)."""
+        return (self.trees.quantiles(rows) + self.forest.quantiles(rows)) / 2
 
 
 def blended(grown: FloatArray, points: FloatArray, *, bounds: tuple[float, float]) -> FloatArray:

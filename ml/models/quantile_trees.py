@@ -44,6 +44,9 @@ class TreeParameters(BaseModel):
     seed: int = Field(20260101, description="Seed of all chance.")
     most_rows: int = Field(60_000, ge=100, description="Rows beyond this are thinned, evenly over time.")
     least_rows: int = Field(60, ge=10, description="With fewer rows no trees are grown.")
+    forest_trees: int = Field(100, ge=1, description="Trees of a forest, where one answers beside boosted ones.")
+    forest_leaf_rows: int = Field(3, ge=1, description="Rows that a leaf of the forest needs.")
+    forest_feature_share: float = Field(0.4, gt=0, le=1, description="Share of features that each of its splits sees.")
     threads: int = Field(1, ge=1, description="Threads; small fleets are fastest on one.")
 
     def leaf_rows(self, outcomes: int, *, level: float, rows_per_outcome: float = 1.0) -> int:

@@ -113,6 +113,8 @@ def assert_interval(
     moved = (figures["hindsight_width"] - figures["width"]) / 2
     reached = ((low - moved - 1e-9 <= actual) & (actual <= high + moved + 1e-9)).mean()
     assert claim <= reached <= claim + 0.02
+    narrow, wide = figures["hindsight_band"]
+    assert narrow <= figures["hindsight_width"] <= wide
 
 
 def test_the_document_has_the_contract_shape(energy: tuple[dict[str, Any], pl.DataFrame]) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from benchmarks.forecast import width_verdict
 from core.landing import Landing
 from ingestion.imports import import_path
 from ml.calibration import CalibrationParameters
@@ -45,10 +46,10 @@ def test_a_bias_of_all_days_does_not_excuse_itself() -> None:
     assert sampling_band_pp(at, never, 90) < 3
 
 
-def test_figures_say_what_holds() -> None:
-    rows = 2400
+def outcomes(rows: int) -> pl.DataFrame:
+    """Return standard normal outcomes an hour apart, with a right interval of 80 % and a wide one of 90 %."""
     random = np.random.default_rng(3)
-    frame = pl.DataFrame(
+    return pl.DataFrame(
         {
             "predicted_at": [START + timedelta(hours=row) for row in range(rows)],
             "actual": random.normal(0, 1, rows),
@@ -56,7 +57,25 @@ def test_figures_say_what_holds() -> None:
                (("q10", -1.2816), ("q90", 1.2816), ("q05", -2.6), ("q95", 2.6))},
         }
     )  # fmt: skip
-    figures = interval_figures(frame)
+
+
+@pytest.mark.parametrize("rows", [1, 18, 200, 2400])
+def test_what_hindsight_needs_is_known_the_better_the_more_days_are_tested(rows: int) -> None:
+    for interval in interval_figures(outcomes(rows)).values():
+        narrow, wide = interval["hindsight_band"]  # type: ignore[misc]  # a list of two
+        assert 0 <= narrow <= interval["hindsight_width"] <= wide
+        assert rows < 2400 or wide < 1.15 * narrow
+
+
+def test_a_width_is_called_too_wide_outright_only_where_the_test_could_tell() -> None:
+    clear = {"width": 2.0, "hindsight_band": [1.0, 1.2]}
+    small = {"width": 2.0, "hindsight_band": [0.0, 2.5]}
+    assert width_verdict(clear) == "**too wide**"
+    assert "0.80 to inf open: too small a test to tell" in width_verdict(small)
+
+
+def test_figures_say_what_holds() -> None:
+    figures = interval_figures(outcomes(2400))
     assert figures["80"]["holds"]
     assert figures["80"]["is_sharp"]
     assert figures["80"]["allowed_pp"] == 2.0
