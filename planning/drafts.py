@@ -37,7 +37,7 @@ class _Drafted:
 
 def draft(problem: Problem) -> Plan:
     """Return a plan of a problem as it comes, without a look at the one before."""
-    return with_heat(problem, _drafted(around_heat(problem)).plan)
+    return with_heat(problem, _drafted(problem).plan)
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Drafter:
 
     def __call__(self, problem: Problem) -> Plan:
         """Return the cheaper plan."""
-        fresh = _drafted(around_heat(problem))
+        fresh = _drafted(problem)
         going_on = None if self._last is None else _going_on(fresh, self._last)
         is_better = going_on is not None and going_on.plan.cost.total <= fresh.plan.cost.total
         self._last = chosen = going_on if going_on is not None and is_better else fresh
@@ -61,12 +61,17 @@ class Drafter:
 
 
 def _drafted(problem: Problem) -> _Drafted:
-    scope = free_scope(problem)
-    relaxed = bound = relax(problem, scope)
+    room = around_heat(problem)
+    scope = free_scope(room)
+    relaxed = bound = relax(room, scope)
     assignment = unassigned(problem.fleet.size)
     if problem.connectors is not None:
-        assignment, scope, relaxed = _handed_out(problem, bound, scope)
-    return _finished(problem, assignment, scope, relaxed)
+        assignment, scope, relaxed = _handed_out(room, bound, scope)
+        if problem.fleet.preconditioning is not None:
+            room = around_heat(problem, assignment)
+            scope = assigned_scope(room, assignment)
+            relaxed = relax(room, scope)
+    return _finished(room, assignment, scope, relaxed)
 
 
 def _finished(problem: Problem, assignment: Assignment, scope: Scope, relaxed: Relaxation) -> _Drafted:

@@ -32,7 +32,8 @@ def around_heat(problem: Problem, assignment: Assignment | None = None) -> Probl
         base_load_kw=problem.base_load_kw + heat.sum(axis=0),
         groups=groups,
         fleet=replace(problem.fleet, preconditioning=None),
-        reserved_kw=heat,
+        # Heat comes first: where it does not fit, the vehicle does not charge either.
+        reserved_kw=np.where(heat < _wanted_kw(problem), problem.fleet.max_power_kw[:, None], heat),
     )
 
 
@@ -40,7 +41,7 @@ def with_heat(problem: Problem, plan: Plan) -> Plan:
     """Return a plan of the problem around the heat as one of the problem itself, with a warning for heat left out."""
     if problem.fleet.preconditioning is None:
         return plan
-    heat = heat_kw(problem, plan.assignment, beside_kw=plan.power_kw)
+    heat = heat_kw(problem, plan.assignment)
     missing_kwh = (_wanted_kw(problem) - heat).sum(axis=1) * problem.slot_hours
     left_out = [
         f"vehicles[{row}].precondition_kw: {missing_kwh[row]:.1f} kWh find no room or no connector before it leaves"
@@ -49,27 +50,16 @@ def with_heat(problem: Problem, plan: Plan) -> Plan:
     return replace(plan, power_kw=plan.power_kw + heat, warnings=(*plan.warnings, *left_out))
 
 
-def heat_kw(
-    problem: Problem, assignment: Assignment | None = None, *, beside_kw: FloatArray | None = None
-) -> FloatArray:
-    """Return what vehicles heat with, [N, T]: whole slots of what they ask for, as far as connectors and limits allow.
-
-    Args:
-        problem: The problem.
-        assignment: Who holds which connector; everybody does where None.
-        beside_kw: What vehicles charge with [N, T], which comes before the heat; nothing where None.
-    """
+def heat_kw(problem: Problem, assignment: Assignment | None = None) -> FloatArray:
+    """Return what vehicles heat with, [N, T]: in each slot all that they ask for, or nothing where it does not fit."""
     heat, of_group = _wanted_kw(problem), _groups(problem, assignment)
     if problem.connectors is not None and assignment is not None:
         top = {item.index: item.max_kw for item in problem.connectors.items}
         most = np.array([top.get(index, 0.0) for index in assignment.connector.tolist()])
         heat = np.where(_is_plugged(problem, assignment), np.minimum(heat, most[:, None]), 0.0)
-    charged = np.zeros_like(heat) if beside_kw is None else beside_kw
     for row, group in enumerate(problem.groups):
-        members = np.flatnonzero(of_group == row)
-        _fit(problem, heat, members, group.limit_kw - charged[members].sum(axis=0))
-    everyone = np.arange(problem.fleet.size)
-    _fit(problem, heat, everyone, problem.grid_limit_kw - problem.other_load_kw - charged.sum(axis=0))
+        _fit(problem, heat, np.flatnonzero(of_group == row), group.limit_kw)
+    _fit(problem, heat, np.arange(problem.fleet.size), problem.grid_limit_kw - problem.other_load_kw)
     return heat
 
 

@@ -61,8 +61,9 @@ def test_heat_raises_the_peak_that_is_planned_around(depot: Callable[..., Proble
     charge = {"name": "month", "price_per_kw": 10.0, "so_far_kw": 0.0, "slots": None}
     problem = depot(VAN, demand_charges=[charge])
     plan = solve(problem)
-    # 6.67 kWh and 1.67 kWh of heat, spread over two hours beside 10 kW.
-    assert plan.peak_kw == pytest.approx(10 + (6.0 / 0.9 + 5.0 / 3) / 2, abs=0.01)
+    # 5 kW of heat beside 10 kW of other load: nothing charges then, and nothing else is higher.
+    assert plan.peak_kw == pytest.approx(15.0, abs=0.01)
+    assert plan.power_kw[0, 7] == pytest.approx(5.0, abs=0.01)
 
 
 def test_heat_that_does_not_fit_is_left_out_with_a_warning(depot: Callable[..., Problem]) -> None:
