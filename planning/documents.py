@@ -164,6 +164,8 @@ def _groups(raw: Mapping[str, Any], slots: int, findings: Findings) -> tuple[Gro
 
 def _check_whole(problem: Problem, findings: Findings) -> None:
     """Judge what single fields cannot tell: whether they agree with one another."""
+    if not problem.fleet.size:
+        findings.warn("vehicles", "are missing or none; nothing is charged")
     _check_connectors(problem, findings)
     _check_discharge(problem, findings)
     over = problem.other_load_kw > problem.grid_limit_kw + 1e-9
@@ -189,6 +191,8 @@ def _check_connectors(problem: Problem, findings: Findings) -> None:
     if problem.connectors is None:
         if problem.groups:
             findings.warn("groups", "have no effect without connectors")
+        for row in np.flatnonzero(problem.fleet.plugged_connector != NO_CONNECTOR):
+            findings.warn(f"vehicles[{row}].plugged_connector", "has no effect without connectors")
         return
     items = problem.connectors.items
     names = [group.group_id for group in problem.groups]

@@ -107,7 +107,7 @@ def _column(records: Sequence[Mapping[str, Any]], name: str, findings: Findings)
     if name in SLOTS:
         inside &= values == np.floor(values)
     for row in np.flatnonzero(~inside):
-        findings.error(f"vehicles[{row}].{name}", f"is {raw[row]!r}; {_rule(name)}")
+        findings.error(f"vehicles[{row}].{name}", f"is {repr(raw[row])[:60]}; {_rule(name)}")
     return np.where(inside, values, max(low, 1.0))
 
 
