@@ -94,10 +94,10 @@ DC-1,1,DE*DEP*E3,north,,dc,3,800,90,5,20
 """
 
 VEHICLES = """\
-vehicle_id,vin,source_id,source_ref,site_id,model,vehicle_class,usable_kwh,soh_pct,ac_max_kw,dc_max_kw,phases,taper_power_kw,taper_knee_soc_pct,taper_end_fraction,efficiency,standby_kw,precondition_kw,precondition_min,reference_kwh_per_km,home_station_id,home_connector_id
-van-01,WDEPV000000000001,geotab-vans,b1,north,Electric van 75,van,75,98,11,115,3,60,80,0.15,0.9,,,,0.28,CP-1,1
-van-02,WDEPV000000000002,geotab-vans,b2,north,Electric van 75,van,75,97,11,115,3,60,80,0.15,0.9,,,,0.28,CP-2,1
-truck-01,WDEPT000000000001,rfms-heavy,WDEPT000000000001,north,E-truck,truck,300,95,,150,,150,80,0.2,0.93,,,,1.1,DC-1,1
+vehicle_id,vin,source_id,source_ref,site_id,model,vehicle_class,usable_kwh,soh_pct,ac_max_kw,dc_max_kw,phases,taper_power_kw,taper_knee_soc_pct,taper_end_fraction,efficiency,reference_kwh_per_km,home_station_id,home_connector_id
+van-01,WDEPV000000000001,geotab-vans,b1,north,Electric van 75,van,75,98,11,115,3,60,80,0.15,0.9,0.28,CP-1,1
+van-02,WDEPV000000000002,geotab-vans,b2,north,Electric van 75,van,75,97,11,115,3,60,80,0.15,0.9,0.28,CP-2,1
+truck-01,WDEPT000000000001,rfms-heavy,WDEPT000000000001,north,E-truck,truck,300,95,,150,,150,80,0.2,0.93,1.1,DC-1,1
 """
 
 TOKENS = """\
