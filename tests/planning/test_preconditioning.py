@@ -94,7 +94,7 @@ def test_the_oracle_refuses_a_cold_vehicle_and_heat_that_charges(depot: Callable
 
 @pytest.mark.parametrize("connectors_kw", [None, 11.0, 22.0])
 @pytest.mark.parametrize("minimum", [False, True])
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(
     heats=st.lists(st.tuples(st.floats(0.5, 8.0), st.floats(1.0, 90.0)), min_size=3, max_size=3),
     departures=st.lists(st.integers(2, 8), min_size=3, max_size=3),

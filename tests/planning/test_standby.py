@@ -70,7 +70,7 @@ def brute_force(problem: Problem) -> float:
     return best
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     price=st.lists(st.floats(0.05, 0.6), min_size=4, max_size=4),
     limit=st.floats(13.0, 25.0),
@@ -102,7 +102,7 @@ def test_no_powers_on_a_grid_beat_the_plan_and_none_its_bound(
     assert plan.solver.lower_bound <= best + 1e-6
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     standby=st.lists(st.floats(0.0, 3.0), min_size=3, max_size=3),
     soc=st.lists(st.floats(0.0, 99.0), min_size=3, max_size=3),
