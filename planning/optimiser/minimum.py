@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from planning.feasibility import measure
-from planning.model import BoolArray, Fleet, FloatArray, IntArray, Problem
+from planning.model import SHORT_KWH, BoolArray, Fleet, FloatArray, IntArray, Problem
 from planning.optimiser.monolith import search_switched, solve_monolith
 from planning.optimiser.parts import beside, dealt, loads_of
 from planning.optimiser.program import SolverError
@@ -22,6 +22,9 @@ from planning.taper import charging_curve, full_power_slots, settle
 
 CHUNK = 200
 FEW_VEHICLES = 10
+# With standby the bound is farther off than a search stops at, so that it is always gone through to its end.
+SEARCHED_VEHICLES, SEARCHED_WITH_STANDBY = 20, 5
+REOPENINGS = 4
 SEARCH_GAP = 2e-3
 SEARCH_NODES = 40  # not seconds, so that plans are the same everywhere
 PEAK_FACTORS = (1.0, 1.03, 1.08, 1.2)
@@ -67,12 +70,30 @@ def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorou
         if _is_good(best, target.total):
             break
     assert best is not None
+    if problem.fleet.standby_kw is not None:
+        best = _reopened(problem, scope, best)
     few = problem.fleet.size <= FEW_VEHICLES
     if few and not _is_good(best, target.total):
         best = _taking_turns(problem, scope, relaxed, best, target.total)
-    if few and thorough and not _is_good(best, target.total):
+    most = SEARCHED_VEHICLES if problem.fleet.standby_kw is None else SEARCHED_WITH_STANDBY
+    if thorough and problem.fleet.size <= most and not _is_good(best, target.total):
         best = search_pattern(problem, scope, best)
     return best[1]
+
+
+def _reopened(problem: Problem, scope: Scope, best: Judged) -> Judged:
+    """Return what comes of closing slots that standby takes whole and opening those of whoever is short, if better."""
+    for _ in range(REOPENINGS):
+        found = best[1]
+        short = measure(problem, found.power_kw, found.battery_kw).shortfall_kwh > SHORT_KWH
+        is_on = found.power_kw > curve_of(problem).standby_kw[:, None] + EPSILON_KW
+        is_on = (is_on | short[:, None]) & (scope.ceiling_kw > 0)
+        candidate = _optimise(problem, scope, found, _within_limits(problem, scope, found, is_on))
+        cost = measure(problem, candidate.power_kw, candidate.battery_kw).cost.total
+        if cost >= best[0] - EPSILON_KW:
+            break
+        best = cost, candidate
+    return best
 
 
 def _is_good(best: Judged, target: float) -> bool:
