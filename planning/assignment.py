@@ -73,10 +73,14 @@ class Stays:
 
 
 def core_slots(problem: Problem) -> IntArray:
-    """Return how many slots each vehicle needs at full power to reach its target, [N]; T + 1 if it never does."""
+    """Return how many slots each vehicle needs at full power to reach its target, [N]; T + 1 if it never does.
+
+    Slots in which its connector has something else to give come on top.
+    """
     fleet = problem.fleet
     curve = charging_curve(fleet, problem.slot_hours)
-    return full_power_slots(curve, fleet.start_soc_pct / 100, fleet.required_soc_pct / 100, problem.slots)
+    slots = full_power_slots(curve, fleet.start_soc_pct / 100, fleet.required_soc_pct / 100, problem.slots)
+    return slots if problem.reserved_kw is None else slots + (problem.reserved_kw > 0).sum(axis=1)
 
 
 def assign(problem: Problem, preference: Preference = PREFERENCES[0], *, shake: FloatArray | None = None) -> Assignment:

@@ -15,7 +15,8 @@ import numpy as np
 from planning.assignment import assign
 from planning.explain import explain
 from planning.model import Assignment, FloatArray, IntArray, Plan, Problem, SolverReport, unassigned
-from planning.optimiser.scope import Scope, assigned_scope, curve_of, free_scope
+from planning.optimiser.scope import Scope, assigned_scope, curve_of, free_scope, scope_of
+from planning.preconditioning import around_heat, with_heat
 from planning.solve import plan_of
 from planning.taper import ChargingCurve, settle
 
@@ -48,16 +49,18 @@ class Depot:
             wanted = self._wanted(slot, soc, missing)
             given = self._share(wanted, np.argsort(order(self, slot, missing), kind="stable"), slot, room[slot])
             powers[:, slot] = given
-            soc = soc + self.curve.gain * given
-            missing = np.maximum(missing - given * problem.slot_hours, 0.0)
+            useful = self.curve.useful_kw(given)
+            soc = soc + self.curve.gain * useful
+            missing = np.maximum(missing - useful * problem.slot_hours, 0.0)
         return powers
 
     def _wanted(self, slot: int, soc: FloatArray, missing_kwh: FloatArray) -> FloatArray:
         most = np.minimum(self.scope.ceiling_kw[:, slot], self.curve.limit_kw(soc))
-        wanted = np.minimum(most, missing_kwh / self.problem.slot_hours)
-        if not self.problem.enforce_min_power:
+        standby = np.where(missing_kwh > EPSILON_KWH, self.curve.standby_kw, 0.0)
+        wanted = np.minimum(most, missing_kwh / self.problem.slot_hours + standby)
+        if not self.problem.is_switched:
             return wanted
-        least = self.problem.fleet.min_power_kw
+        least = self.problem.least_kw
         # The last bit is charged at the minimum if the battery takes it, and left out otherwise.
         raised = np.where((missing_kwh > EPSILON_KWH) & (wanted < least), least, wanted)
         return np.where(raised <= most + 1e-9, raised, 0.0)
@@ -74,15 +77,15 @@ class Depot:
         queue = wanted[order]
         left = np.maximum(room_kw - (np.cumsum(queue) - queue), 0.0)
         served = np.minimum(queue, left)
-        if self.problem.enforce_min_power:
-            served = np.where(served < self.problem.fleet.min_power_kw[order] - 1e-9, 0.0, served)
+        if self.problem.is_switched:
+            served = np.where(served < self.problem.least_kw[order] - 1e-9, 0.0, served)
         given = wanted.copy()
         given[order] = served
         return given
 
     def missing_kwh(self, powers: FloatArray) -> float:
         """Return what all vehicles together lack after these powers."""
-        missing = self.problem.fleet.need_kwh - powers.sum(axis=1) * self.problem.slot_hours
+        missing = self.problem.fleet.need_kwh - self.curve.useful_kw(powers).sum(axis=1) * self.problem.slot_hours
         return float(np.maximum(missing, 0.0).sum())
 
 
@@ -98,7 +101,7 @@ def by_departure(depot: Depot, slot: int, missing_kwh: FloatArray) -> FloatArray
 
 def by_laxity(depot: Depot, slot: int, missing_kwh: FloatArray) -> FloatArray:
     """Least laxity first: time left less the time needed at full power."""
-    full = np.maximum(depot.curve.cap_kw, 1e-9) * depot.problem.slot_hours
+    full = np.maximum(depot.curve.cap_kw - depot.curve.standby_kw, 1e-9) * depot.problem.slot_hours
     laxity: FloatArray = depot.problem.fleet.departure_slot - slot - missing_kwh / full
     return laxity
 
@@ -153,7 +156,8 @@ def cheapest_slot(depot: Depot) -> FloatArray:
         count[rows] += 1
         part = problem.with_fleet(rows)
         ceiling = np.where(rank[rows] < count[rows, None], depot.scope.ceiling_kw[rows], 0.0)
-        taken = settle(curve_of(part), part.fleet.start_soc_pct / 100, ceiling).sum(axis=1)
+        curve = curve_of(part)
+        taken = curve.useful_kw(settle(curve, part.fleet.start_soc_pct / 100, ceiling)).sum(axis=1)
         rows = rows[taken * problem.slot_hours < part.fleet.need_kwh - EPSILON_KWH]
         if not len(rows):
             break
@@ -174,12 +178,14 @@ RULES: dict[str, Callable[[Depot], FloatArray]] = {
 def baseline(problem: Problem, rule: str, *, as_of: datetime | None = None) -> Plan:
     """Return the plan of a rule of ``RULES``; ``uncontrolled`` alone may exceed the site's limit."""
     begin = perf_counter()
-    assignment, scope = assignment_and_scope(problem)
-    powers = np.round(RULES[rule](Depot(problem, scope, curve_of(problem))), 5)
+    assignment, _ = assignment_and_scope(around_heat(problem))
+    room = around_heat(problem, assignment)
+    scope = scope_of(room, assignment)
+    powers = np.round(RULES[rule](Depot(room, scope, curve_of(room))), 5)
     battery = None if problem.battery is None else np.zeros(problem.slots)
     report = SolverReport(rule, perf_counter() - begin, None, "rule")
-    plan = plan_of(problem, (powers, battery), assignment, report, as_of=as_of)
-    return replace(plan, reasons=explain(problem, plan, scope))
+    plan = plan_of(room, (powers, battery), assignment, report, as_of=as_of)
+    return with_heat(problem, replace(plan, reasons=explain(room, plan, scope)))
 
 
 def assignment_and_scope(problem: Problem) -> tuple[Assignment, Scope]:

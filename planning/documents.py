@@ -164,7 +164,10 @@ def _groups(raw: Mapping[str, Any], slots: int, findings: Findings) -> tuple[Gro
 
 def _check_whole(problem: Problem, findings: Findings) -> None:
     """Judge what single fields cannot tell: whether they agree with one another."""
+    if not problem.fleet.size:
+        findings.warn("vehicles", "are missing or none; nothing is charged")
     _check_connectors(problem, findings)
+    _check_discharge(problem, findings)
     over = problem.other_load_kw > problem.grid_limit_kw + 1e-9
     if over.any():
         at = f"base_load_kw[{int(np.argmax(over))}]"
@@ -174,10 +177,22 @@ def _check_whole(problem: Problem, findings: Findings) -> None:
         findings.warn(f"vehicles[{row}].arrival_slot", "lies beyond the horizon; the vehicle cannot be charged in it")
 
 
+def _check_discharge(problem: Problem, findings: Findings) -> None:
+    fleet = problem.fleet
+    if problem.discharge is None:
+        return
+    if fleet.standby_kw is not None:
+        findings.error("allow_discharge", "cannot be combined with standby_kw of vehicles; leave one of them out")
+    if fleet.preconditioning is not None:
+        findings.error("allow_discharge", "cannot be combined with precondition_kw of vehicles; leave one of them out")
+
+
 def _check_connectors(problem: Problem, findings: Findings) -> None:
     if problem.connectors is None:
         if problem.groups:
             findings.warn("groups", "have no effect without connectors")
+        for row in np.flatnonzero(problem.fleet.plugged_connector != NO_CONNECTOR):
+            findings.warn(f"vehicles[{row}].plugged_connector", "has no effect without connectors")
         return
     items = problem.connectors.items
     names = [group.group_id for group in problem.groups]

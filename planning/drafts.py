@@ -17,6 +17,7 @@ from planning.optimiser.minimum import repair
 from planning.optimiser.relaxation import relax
 from planning.optimiser.result import Relaxation
 from planning.optimiser.scope import Scope, assigned_scope, free_scope
+from planning.preconditioning import around_heat, with_heat
 from planning.solve import plan_of, powers_of
 
 LOSES_NOTHING = 1e-3
@@ -36,7 +37,7 @@ class _Drafted:
 
 def draft(problem: Problem) -> Plan:
     """Return a plan of a problem as it comes, without a look at the one before."""
-    return _drafted(problem).plan
+    return with_heat(problem, _drafted(problem).plan)
 
 
 @dataclass(slots=True)
@@ -56,20 +57,25 @@ class Drafter:
         going_on = None if self._last is None else _going_on(fresh, self._last)
         is_better = going_on is not None and going_on.plan.cost.total <= fresh.plan.cost.total
         self._last = chosen = going_on if going_on is not None and is_better else fresh
-        return chosen.plan
+        return with_heat(problem, chosen.plan)
 
 
 def _drafted(problem: Problem) -> _Drafted:
-    scope = free_scope(problem)
-    relaxed = bound = relax(problem, scope)
+    room = around_heat(problem)
+    scope = free_scope(room)
+    relaxed = bound = relax(room, scope)
     assignment = unassigned(problem.fleet.size)
     if problem.connectors is not None:
-        assignment, scope, relaxed = _handed_out(problem, bound, scope)
-    return _finished(problem, assignment, scope, relaxed)
+        assignment, scope, relaxed = _handed_out(room, bound, scope)
+        if problem.fleet.preconditioning is not None:
+            room = around_heat(problem, assignment)
+            scope = assigned_scope(room, assignment)
+            relaxed = relax(room, scope)
+    return _finished(room, assignment, scope, relaxed)
 
 
 def _finished(problem: Problem, assignment: Assignment, scope: Scope, relaxed: Relaxation) -> _Drafted:
-    if problem.enforce_min_power:
+    if problem.is_switched:
         relaxed = repair(problem, scope, relaxed, thorough=False)
     report = SolverReport(relaxed.name, 0.0, relaxed.lower_bound, relaxed.status)
     plan = plan_of(problem, powers_of(problem, relaxed), assignment, report)

@@ -91,12 +91,34 @@ def measure(problem: Problem, power_kw: FloatArray, battery_kw: FloatArray | Non
 def _soc(problem: Problem, power_kw: FloatArray) -> FloatArray:
     """Return the SoC as a fraction at the end of every slot, [N, T]."""
     fleet = problem.fleet
-    into_kw = fleet.efficiency[:, None] * power_kw
+    into_kw = fleet.efficiency[:, None] * _charging_kw(problem, power_kw)
     if problem.discharge is not None:
         into_kw = np.where(power_kw < 0, power_kw / problem.discharge.efficiency[:, None], into_kw)
     gained = into_kw * problem.slot_hours / fleet.battery_kwh[:, None]
     soc: FloatArray = fleet.start_soc_pct[:, None] / 100 + np.cumsum(gained, axis=1)
     return soc
+
+
+def _charging_kw(problem: Problem, power_kw: FloatArray) -> FloatArray:
+    """Return what is left of powers [N, T] for batteries: heat comes first, and charging has its standby."""
+    left_kw, fleet = power_kw, problem.fleet
+    if fleet.preconditioning is not None:
+        left_kw = np.maximum(left_kw - _heat_kw(problem), 0.0)
+    return left_kw if fleet.standby_kw is None else np.maximum(left_kw - fleet.standby_kw[:, None], 0.0)
+
+
+def _heat_kw(problem: Problem) -> FloatArray:
+    """Return what vehicles must be given to precondition, [N, T]: a slot's mean, and at least an enforced minimum."""
+    fleet, asked = problem.fleet, problem.fleet.preconditioning
+    if asked is None:
+        return np.zeros((fleet.size, problem.slots))
+    slot_end = (np.arange(problem.slots) + 1) * problem.slot_minutes
+    begin = fleet.departure_slot * problem.slot_minutes - asked.minutes
+    heated_min = np.clip(slot_end - begin[:, None], 0, problem.slot_minutes)
+    heat = np.where(problem.present(), asked.power_kw[:, None] * heated_min / problem.slot_minutes, 0.0)
+    least = fleet.min_power_kw[:, None] * problem.enforce_min_power
+    heat = np.where(heat > 0, np.maximum(heat, least), 0.0)
+    return np.minimum(heat, fleet.max_power_kw[:, None])
 
 
 def _demand_cost(problem: Problem, imported: FloatArray) -> float:
@@ -165,12 +187,30 @@ def _vehicle_violations(problem: Problem, power: FloatArray) -> list[str]:
         "power above the vehicle's maximum": power > fleet.max_power_kw[:, None] + POWER_TOLERANCE_KW,
         "power while not plugged in": ~problem.present() & (np.abs(power) > POWER_TOLERANCE_KW),
         "SoC above 100 %": (soc > 1 + 1e-6) & drawing.any(axis=1, keepdims=True),
-        "power above the taper": drawing & (power > tapered + TAPER_TOLERANCE_KW),
+        "power above the taper": drawing & (_into_battery_kw(problem, power) > tapered + TAPER_TOLERANCE_KW),
+        "not preconditioned though there is room": _is_cold(problem, power),
     }
     if problem.enforce_min_power:
         least = fleet.min_power_kw[:, None] - POWER_TOLERANCE_KW
         broken["power between zero and the minimum"] = drawing & (power < least)
     return [sentence for what, mask in broken.items() if (sentence := _named(problem, mask, what))]
+
+
+def _into_battery_kw(problem: Problem, power: FloatArray) -> FloatArray:
+    return power if problem.fleet.preconditioning is None else np.maximum(power - _heat_kw(problem), 0.0)
+
+
+def _is_cold(problem: Problem, power: FloatArray) -> BoolArray:
+    """Say where a vehicle is given less than its heat though the site, whatever its battery does, has room, [N, T].
+
+    Where connectors are handed out, their side is judged with the connectors.
+    """
+    if problem.fleet.preconditioning is None or problem.connectors is not None:
+        return np.zeros(power.shape, dtype=np.bool_)
+    missing = _heat_kw(problem) - power
+    room = problem.grid_limit_kw - problem.other_load_kw - power.sum(axis=0)
+    cold: BoolArray = (missing > POWER_TOLERANCE_KW) & (missing < room - LIMIT_TOLERANCE_KW)
+    return cold
 
 
 def _discharge_violations(problem: Problem, power: FloatArray, soc: FloatArray) -> dict[str, BoolArray]:
@@ -232,6 +272,7 @@ def _connector_violations(problem: Problem, plan: Plan) -> list[str]:
             continue
         found += [f"{name} {what}" for what in _hold_violations(problem, plan, int(row), item)]
     found += _overlaps(held, drawing[held.connector[drawing] != NO_CONNECTOR], problem)
+    found += _cold_on_connectors(problem, plan, items)
     return found + _group_violations(problem, plan, items)
 
 
@@ -268,6 +309,28 @@ def _overlaps(held: Assignment, rows: np.ndarray, problem: Problem) -> list[str]
         for one, two in pairwise(spans)
         if one[0] == two[0] and two[1] < one[2]
     ]
+
+
+def _cold_on_connectors(problem: Problem, plan: Plan, items: dict[int, Connector]) -> list[str]:
+    """Name who is plugged in and given less heat than its connector, its group and the site have room for."""
+    if problem.fleet.preconditioning is None:
+        return []
+    heat, held, found = _heat_kw(problem), plan.assignment, []
+    room = problem.grid_limit_kw - problem.other_load_kw - plan.power_kw.sum(axis=0)
+    member = np.array([item.group_id if (item := items.get(int(c))) else None for c in held.connector])
+    limits = {group.group_id: group.limit_kw - plan.power_kw[member == group.group_id].sum(axis=0)
+              for group in problem.groups}  # fmt: skip
+    slot = np.arange(problem.slots)
+    for row in np.flatnonzero((heat > 0).any(axis=1)):
+        item = items.get(int(held.connector[row]))
+        if item is None:
+            continue
+        plugged = (slot >= held.plug_slot[row]) & (slot < held.unplug_slot[row])
+        missing = np.minimum(heat[row], item.max_kw) - plan.power_kw[row]
+        free = np.minimum(room, limits[item.group_id]) if item.group_id in limits else room
+        if (plugged & (missing > POWER_TOLERANCE_KW) & (missing < free - LIMIT_TOLERANCE_KW)).any():
+            found.append(f"{problem.fleet.vehicle_ids[row]} is not preconditioned though there is room")
+    return found
 
 
 def _group_violations(problem: Problem, plan: Plan, items: dict[int, Connector]) -> list[str]:

@@ -3,6 +3,7 @@
 Readers of single JSON values live here; what the values mean together is judged by ``planning.documents``.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
@@ -127,7 +128,8 @@ class Findings:
 
 def is_number(value: object) -> TypeGuard[float]:
     """Say whether a JSON value is a finite number (booleans are none)."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)
+    # JSON knows whole numbers that no float can hold.
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _shown(value: object) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from planning.findings import Findings, is_number
-from planning.model import NO_CONNECTOR, BoolArray, Discharge, Fleet, FloatArray, IntArray
+from planning.model import NO_CONNECTOR, BoolArray, Discharge, Fleet, FloatArray, IntArray, Preconditioning
 
 CURRENT_TYPES = ("ac", "dc")
 # field: (lowest, highest, whether the lowest itself is allowed)
@@ -34,7 +34,13 @@ DISCHARGE_NUMBERS: dict[str, tuple[float, float, bool]] = {
     "discharge_efficiency": (0, 1, False),
     "min_soc_pct": (0, 100, True),
 }
-_BOUNDS = NUMBERS | DISCHARGE_NUMBERS
+# Optional: what charging loses while it is on, and heat before departure; nothing where a vehicle does not say.
+STANDBY_NUMBERS: dict[str, tuple[float, float, bool]] = {"standby_kw": (0, np.inf, True)}
+PRECONDITIONING_NUMBERS: dict[str, tuple[float, float, bool]] = {
+    "precondition_kw": (0, np.inf, True),
+    "precondition_min": (0, np.inf, True),
+}
+_BOUNDS = NUMBERS | DISCHARGE_NUMBERS | STANDBY_NUMBERS | PRECONDITIONING_NUMBERS
 DISCHARGE_DEFAULTS = {"max_discharge_kw": 0.0, "discharge_efficiency": 0.9, "min_soc_pct": 30.0}
 
 
@@ -51,9 +57,13 @@ def parse_fleet(records: Sequence[Mapping[str, Any]], findings: Findings) -> Fle
         arrival_slot=columns.pop("arrival_slot").astype(np.int64),
         departure_slot=columns.pop("departure_slot").astype(np.int64),
         discharge=_discharge(records, findings),
+        standby_kw=_standby(records, findings),
+        preconditioning=_preconditioning(records, findings),
         **columns,
     )
     _check_stays(fleet, findings)
+    _check_standby(fleet, findings)
+    _check_preconditioning(fleet, findings)
     return fleet
 
 
@@ -66,6 +76,29 @@ def _discharge(records: Sequence[Mapping[str, Any]], findings: Findings) -> Disc
     return Discharge(*columns)
 
 
+def _standby(records: Sequence[Mapping[str, Any]], findings: Findings) -> FloatArray | None:
+    """Read what charging loses while it is on; None where nobody says that it does."""
+    columns = _optional(records, tuple(STANDBY_NUMBERS), findings)
+    return columns[0] if columns else None
+
+
+def _preconditioning(records: Sequence[Mapping[str, Any]], findings: Findings) -> Preconditioning | None:
+    """Read the heat that vehicles ask for; None where none does."""
+    columns = _optional(records, tuple(PRECONDITIONING_NUMBERS), findings)
+    return Preconditioning(*columns) if columns else None
+
+
+def _optional(records: Sequence[Mapping[str, Any]], names: tuple[str, ...], findings: Findings) -> list[FloatArray]:
+    """Return columns that are zero where a vehicle does not say; none where no vehicle says anything but zero."""
+    if not any(record.get(name) for record in records for name in names):
+        return []
+    nothing = dict.fromkeys(names, 0.0)
+    given = [
+        {**nothing, **{name: record[name] for name in names if record.get(name) is not None}} for record in records
+    ]
+    return [_column(given, name, findings) for name in names]
+
+
 def _column(records: Sequence[Mapping[str, Any]], name: str, findings: Findings) -> FloatArray:
     low, high, low_is_allowed = _BOUNDS[name]
     raw = [record.get(name) for record in records]
@@ -74,7 +107,7 @@ def _column(records: Sequence[Mapping[str, Any]], name: str, findings: Findings)
     if name in SLOTS:
         inside &= values == np.floor(values)
     for row in np.flatnonzero(~inside):
-        findings.error(f"vehicles[{row}].{name}", f"is {raw[row]!r}; {_rule(name)}")
+        findings.error(f"vehicles[{row}].{name}", f"is {repr(raw[row])[:60]}; {_rule(name)}")
     return np.where(inside, values, max(low, 1.0))
 
 
@@ -132,6 +165,28 @@ def _check_stays(fleet: Fleet, findings: Findings) -> None:
         findings.warn(f"vehicles[{row}].min_power_kw", f"{low:g} is above max_power_kw {high:g}")
 
 
+def _check_standby(fleet: Fleet, findings: Findings) -> None:
+    if fleet.standby_kw is None:
+        return
+    most_kw = np.minimum(fleet.max_power_kw, fleet.taper_power_kw)
+    for row in np.flatnonzero((fleet.standby_kw > 0) & (fleet.standby_kw >= most_kw)):
+        lost = f"{fleet.standby_kw[row]:g} is all of the {most_kw[row]:g} kW that the vehicle takes at most"
+        findings.error(f"vehicles[{row}].standby_kw", f"{lost}; nothing would reach its battery")
+
+
+def _check_preconditioning(fleet: Fleet, findings: Findings) -> None:
+    asked = fleet.preconditioning
+    if asked is None:
+        return
+    for row in np.flatnonzero((asked.power_kw > 0) & (asked.minutes == 0)):
+        findings.error(f"vehicles[{row}].precondition_min", "is missing or 0 beside precondition_kw; say for how long")
+    for row in np.flatnonzero((asked.minutes > 0) & (asked.power_kw == 0)):
+        findings.error(f"vehicles[{row}].precondition_kw", "is missing or 0 beside precondition_min; say how much")
+    for row in np.flatnonzero(asked.power_kw > fleet.max_power_kw):
+        top = f"{asked.power_kw[row]:g} is above max_power_kw {fleet.max_power_kw[row]:g}"
+        findings.warn(f"vehicles[{row}].precondition_kw", f"{top}, which is all that is planned")
+
+
 def fleet_records(fleet: Fleet) -> list[dict[str, Any]]:
     """Return the vehicles as ``planning_problem/1`` writes them."""
     columns: dict[str, list[Any]] = {"vehicle_id": list(fleet.vehicle_ids)}
@@ -145,4 +200,9 @@ def fleet_records(fleet: Fleet) -> list[dict[str, Any]]:
         columns["max_discharge_kw"] = fleet.discharge.max_kw.tolist()
         columns["discharge_efficiency"] = fleet.discharge.efficiency.tolist()
         columns["min_soc_pct"] = fleet.discharge.min_soc_pct.tolist()
+    if fleet.standby_kw is not None:
+        columns["standby_kw"] = fleet.standby_kw.tolist()
+    if fleet.preconditioning is not None:
+        columns["precondition_kw"] = fleet.preconditioning.power_kw.tolist()
+        columns["precondition_min"] = fleet.preconditioning.minutes.tolist()
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

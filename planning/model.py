@@ -66,6 +66,18 @@ class Discharge:
 
 
 @dataclass(frozen=True, slots=True)
+class Preconditioning:
+    """Heat for cabin and battery before vehicles leave, [N] each: grid-side power, and for how many minutes."""
+
+    power_kw: FloatArray
+    minutes: FloatArray
+
+    def take(self, rows: IntArray) -> "Preconditioning":
+        """Return the vehicles at these rows."""
+        return Preconditioning(self.power_kw[rows], self.minutes[rows])
+
+
+@dataclass(frozen=True, slots=True)
 class Battery:
     """A stationary battery; it must end with at least the energy it started with."""
 
@@ -110,7 +122,8 @@ class Fleet:
 
     ``departure_slot`` is the first slot in which the vehicle is gone. ``plugged_connector`` is where it is plugged in
     when it arrives, ``bay_connector`` the only one it may use, both by index or ``NO_CONNECTOR``. A vehicle that is not
-    dispatchable (red battery tell-tale) is planned, but last.
+    dispatchable (red battery tell-tale) is planned, but last. ``standby_kw`` is what charging loses while it is on,
+    whatever the power: the battery gets ``efficiency`` times the rest.
     """
 
     vehicle_ids: tuple[str, ...]
@@ -132,6 +145,8 @@ class Fleet:
     transaction_ids: tuple[str | int | None, ...]
     is_dispatchable: BoolArray
     discharge: Discharge | None = None
+    standby_kw: FloatArray | None = None
+    preconditioning: Preconditioning | None = None
 
     @property
     def size(self) -> int:
@@ -140,7 +155,7 @@ class Fleet:
 
     @property
     def need_kwh(self) -> FloatArray:
-        """Grid-side energy from start to required SoC, [N]."""
+        """Grid-side energy from start to required SoC, without standby, [N]."""
         missing_pct = np.maximum(self.required_soc_pct - self.start_soc_pct, 0.0)
         return missing_pct / 100 * self.battery_kwh / self.efficiency
 
@@ -153,16 +168,22 @@ class Fleet:
         """Return the vehicles at these rows, in their order."""
         chosen = np.asarray(rows, dtype=np.int64)
         columns: dict[str, Any] = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        discharge = columns.pop("discharge")
         for name, column in columns.items():
-            is_array = isinstance(column, np.ndarray)
-            columns[name] = column[chosen] if is_array else tuple(column[row] for row in chosen)
-        return Fleet(**columns, discharge=None if discharge is None else discharge.take(chosen))
+            if isinstance(column, np.ndarray):
+                columns[name] = column[chosen]
+            elif isinstance(column, tuple):
+                columns[name] = tuple(column[row] for row in chosen)
+            elif column is not None:
+                columns[name] = column.take(chosen)
+        return Fleet(**columns)
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One site over T slots from ``start_at``: limits and forecasts [T], prices, and the vehicles to charge."""
+    """One site over T slots from ``start_at``: limits and forecasts [T], prices, and the vehicles to charge.
+
+    ``reserved_kw`` [N, T] is what each vehicle's connector gives beside charging, and is load of the site already.
+    """
 
     site_id: str
     currency: str
@@ -186,6 +207,18 @@ class Problem:
     soft_limits: tuple[SoftLimit, ...] = ()
     price_tiers: tuple[PriceTier, ...] = ()
     allow_discharge: bool = False
+    reserved_kw: FloatArray | None = None
+
+    @property
+    def least_kw(self) -> FloatArray:
+        """The least power that does a vehicle any good, [N]: the minimum where it is enforced, and its standby."""
+        least = self.fleet.min_power_kw if self.enforce_min_power else np.zeros(self.fleet.size)
+        return least if self.fleet.standby_kw is None else np.maximum(least, self.fleet.standby_kw)
+
+    @property
+    def is_switched(self) -> bool:
+        """Whether it matters in which slots a vehicle charges at all, however little."""
+        return self.enforce_min_power or self.fleet.standby_kw is not None
 
     @property
     def discharge(self) -> Discharge | None:
@@ -221,7 +254,8 @@ class Problem:
 
     def with_fleet(self, rows: IntArray | Sequence[int]) -> "Problem":
         """Return the same site with only some of the vehicles."""
-        return replace(self, fleet=self.fleet.take(rows))
+        reserved_kw = None if self.reserved_kw is None else self.reserved_kw[np.asarray(rows, dtype=np.int64)]
+        return replace(self, fleet=self.fleet.take(rows), reserved_kw=reserved_kw)
 
 
 @dataclass(frozen=True, slots=True)

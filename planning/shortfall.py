@@ -50,8 +50,7 @@ class ShortVehicles:
     @property
     def least_kw(self) -> FloatArray:
         """The minimum power that is enforced, [n]."""
-        fleet = self.part.fleet
-        return fleet.min_power_kw if self.whole.enforce_min_power else np.zeros(fleet.size)
+        return self.part.least_kw
 
     def stay_kw(self, curve: ChargingCurve | None = None, *, departure: IntArray | None = None) -> FloatArray:
         """Return the ceilings [n, T] of a vehicle alone, over its stay or until another departure."""
@@ -59,7 +58,9 @@ class ShortVehicles:
         fleet = self.part.fleet
         until = fleet.departure_slot if departure is None else departure
         present = (slot >= fleet.arrival_slot[:, None]) & (slot < until[:, None])
-        return np.where(present, (curve or self.curve).cap_kw[:, None], 0.0)
+        ceiling = np.where(present, (curve or self.curve).cap_kw[:, None], 0.0)
+        reserved = self.part.reserved_kw
+        return ceiling if reserved is None else np.maximum(ceiling - reserved, 0.0)
 
     def short_kwh(
         self, ceiling_kw: FloatArray, *, curve: ChargingCurve | None = None, least_kw: FloatArray | None = None
@@ -67,7 +68,8 @@ class ShortVehicles:
         """Return what is missing, [n], when each takes all that its battery does under a ceiling [n, T]."""
         floor = self.least_kw if least_kw is None else least_kw
         start = self.part.fleet.start_soc_pct / 100
-        taken = settle(curve or self.curve, start, ceiling_kw, floor_kw=floor)
+        takes = curve or self.curve
+        taken = takes.useful_kw(settle(takes, start, ceiling_kw, floor_kw=floor))
         missing: FloatArray = np.maximum(self.part.fleet.need_kwh - taken.sum(axis=1) * self.part.slot_hours, 0.0)
         return missing
 
@@ -80,7 +82,9 @@ class ShortVehicles:
             power = self.curve.limit_kw(soc)
             is_short = soc < target
             slots += is_short
-            soc = np.where(is_short & (power >= self.least_kw), soc + self.curve.gain * power, soc)
+            soc = np.where(
+                is_short & (power >= self.least_kw), soc + self.curve.gain * self.curve.useful_kw(power), soc
+            )
         here = np.clip(np.minimum(fleet.departure_slot, self.part.slots) - fleet.arrival_slot, 0, None)
         missing: FloatArray = np.where(soc < target, np.inf, slots - here)
         return missing

@@ -124,7 +124,11 @@ class ArrivalEstimate:
 
 @dataclass(frozen=True, slots=True)
 class VehicleSpec:
-    """What a vehicle's battery takes. NULLs of the registry are None; ``taper_power_kw`` is grid-side."""
+    """What a vehicle takes. NULLs of the registry are None; all powers are grid-side.
+
+    ``standby_kw`` is what charging loses while it is on; ``precondition_kw`` is drawn for ``precondition_min`` before
+    it leaves.
+    """
 
     vehicle_id: str
     usable_kwh: float
@@ -136,6 +140,9 @@ class VehicleSpec:
     taper_knee_soc_pct: float | None = None
     taper_end_fraction: float | None = None
     efficiency: float | None = None
+    standby_kw: float | None = None
+    precondition_kw: float | None = None
+    precondition_min: float | None = None
 
     @property
     def battery_kwh(self) -> float:

@@ -20,13 +20,16 @@ from planning.optimiser.connectors import hand_out
 from planning.optimiser.minimum import repair, search_pattern
 from planning.optimiser.relaxation import relax
 from planning.optimiser.result import Relaxation
-from planning.optimiser.scope import Scope, assigned_scope, curve_of, free_scope
+from planning.optimiser.scope import Scope, assigned_scope, curve_of, free_scope, scope_of
 from planning.optimiser.smoothing import pattern_scope, smooth
+from planning.preconditioning import around_heat, with_heat
 from planning.remedies import find_remedies
+from planning.standby import at_full_power
 from planning.taper import settle
 
 POWER_DECIMALS = 5
 SMOOTHED_UP_TO = 150  # vehicles; beyond, nobody reads the plan name by name, and speed matters more
+HEAT_KW = 1e-3  # heat that differs by less is the same
 REMEDIES_UP_TO = 150  # vehicles; each remedy is tried by planning anew
 
 
@@ -55,30 +58,42 @@ def solve(
         with_remedies: Look for changes that would make an infeasible night feasible; that takes dozens of plans.
         start_price: ``slot_price`` [T] of an earlier plan over the same slots: large fleets are planned sooner from it.
     """
-    begin = perf_counter()
-    scope = free_scope(problem)
-    assignment = unassigned(problem.fleet.size)
-    bound = relaxed = relax(problem, scope, start_price=start_price)
-    if problem.connectors is not None:
-        assignment, relaxed = hand_out(problem, bound)
-        scope = assigned_scope(problem, assignment)
-    finish = _finished if problem.discharge is None else _two_way
-    relaxed = finish(problem, scope, relaxed)
-    report = SolverReport(relaxed.name, perf_counter() - begin, bound.lower_bound, relaxed.status)
-    plan = plan_of(problem, powers_of(problem, relaxed), assignment, report, as_of=as_of)
-    plan = replace(plan, reasons=explain(problem, plan, scope), slot_price=bound.slot_price)
+    plan = with_heat(problem, _charging_plan(problem, as_of=as_of, start_price=start_price))
     if not with_remedies or problem.fleet.size > REMEDIES_UP_TO:
         return plan
     return replace(plan, remedies=find_remedies(problem, plan, _missing_kwh))
 
 
+def _charging_plan(problem: Problem, *, as_of: datetime | None, start_price: FloatArray | None) -> Plan:
+    """Return a plan of what batteries are charged with, around what vehicles precondition with."""
+    begin = perf_counter()
+    room = around_heat(problem)
+    scope = free_scope(room)
+    assignment = unassigned(problem.fleet.size)
+    bound = relaxed = relax(room, scope, start_price=start_price)
+    lower_bound = bound.lower_bound
+    if problem.connectors is not None:
+        assignment, relaxed = hand_out(room, bound)
+        if problem.fleet.preconditioning is not None:
+            room, bounded = around_heat(problem, assignment), room
+            relaxed = relax(room, assigned_scope(room, assignment))
+            # Heat that no connector gives costs nothing, so a bound that counts it proves nothing.
+            lower_bound = lower_bound if (room.base_load_kw >= bounded.base_load_kw - HEAT_KW).all() else None
+        scope = assigned_scope(room, assignment)
+    finish = _finished if problem.discharge is None else _two_way
+    relaxed = finish(room, scope, relaxed)
+    report = SolverReport(relaxed.name, perf_counter() - begin, lower_bound, relaxed.status)
+    plan = plan_of(room, powers_of(room, relaxed), assignment, report, as_of=as_of)
+    return replace(plan, reasons=explain(room, plan, scope), slot_price=bound.slot_price)
+
+
 def _finished(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxation:
     """Return powers that obey minimum power, leave the fewest vehicles short and change seldom."""
     if problem.fleet.size > SMOOTHED_UP_TO:
-        return repair(problem, scope, relaxed) if problem.enforce_min_power else relaxed
+        return repair(problem, scope, relaxed) if problem.is_switched else relaxed
     priced, relaxed = concentrate(problem, scope, relaxed)
-    relaxed = smooth(priced, scope, relaxed)
-    if not problem.enforce_min_power:
+    relaxed = smooth(at_full_power(priced), scope, relaxed)
+    if not problem.is_switched:
         return relaxed
     relaxed = repair(priced, scope, relaxed)
     return smooth(priced, pattern_scope(problem, scope, relaxed.power_kw), relaxed)
@@ -86,7 +101,7 @@ def _finished(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxation
 
 def _two_way(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxation:
     """Return powers that obey minimum power where vehicles may give back: searched, or at least those of one way."""
-    if not problem.enforce_min_power:
+    if not problem.is_switched:
         return relaxed
     one_way = replace(problem, allow_discharge=False)
     plain = _finished(one_way, scope, relax(one_way, scope))
@@ -96,16 +111,17 @@ def _two_way(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxation:
 
 def _missing_kwh(problem: Problem, assignment: Assignment) -> FloatArray:
     """Return what is short [N] when a problem is planned with given holds."""
-    scope = free_scope(problem) if problem.connectors is None else assigned_scope(problem, assignment)
-    relaxed = relax(problem, scope)
-    if problem.enforce_min_power:
-        relaxed = repair(problem, scope, relaxed, thorough=False)
-    return measure(problem, *powers_of(problem, relaxed)).shortfall_kwh
+    room = around_heat(problem, assignment)
+    scope = scope_of(room, assignment)
+    relaxed = relax(room, scope)
+    if problem.is_switched:
+        relaxed = repair(room, scope, relaxed, thorough=False)
+    return measure(room, *powers_of(room, relaxed)).shortfall_kwh
 
 
 def powers_of(problem: Problem, relaxed: Relaxation) -> tuple[FloatArray, FloatArray | None]:
     """Return powers that batteries really take, rounded for writing."""
-    floor = problem.fleet.min_power_kw if problem.enforce_min_power else None
+    floor = problem.least_kw if problem.is_switched else None
     able, start = problem.discharge, problem.fleet.start_soc_pct / 100
     wanted = np.maximum(relaxed.power_kw, 0.0) if able is None else relaxed.power_kw
     loss = None if able is None else problem.slot_hours / (able.efficiency * problem.fleet.battery_kwh)

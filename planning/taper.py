@@ -15,7 +15,7 @@ from planning.model import Fleet, FloatArray, IntArray
 class ChargingCurve:
     """Columns [N]: power ≤ min(``cap_kw``, ``taper_kw`` · (1 - ``slope`` · (SoC at the end - ``knee``))).
 
-    ``gain`` is the SoC that 1 kW adds in one slot.
+    ``gain`` is the SoC that 1 kW beyond ``standby_kw`` adds in one slot.
     """
 
     cap_kw: FloatArray
@@ -23,14 +23,25 @@ class ChargingCurve:
     knee: FloatArray
     slope: FloatArray
     gain: FloatArray
+    standby_kw: FloatArray
+
+    def useful_kw(self, power_kw: FloatArray) -> FloatArray:
+        """Return what is left of powers [N] or [N, T] after standby."""
+        standby_kw = self.standby_kw if power_kw.ndim == 1 else self.standby_kw[:, None]
+        useful: FloatArray = np.maximum(power_kw - standby_kw, 0.0)
+        return useful
 
     def limit_kw(self, soc: FloatArray) -> FloatArray:
         """Return the largest constant power of a slot that starts at ``soc`` [N]."""
         # A full battery leaves no room, whatever the taper says.
-        room_kw = np.maximum(1.0 - soc, 0.0) / self.gain
-        tapered_kw = self.taper_kw * (1 + self.slope * (self.knee - soc)) / (1 + self.taper_kw * self.slope * self.gain)
+        room_kw = np.maximum(1.0 - soc, 0.0) / self.gain + self.standby_kw
+        begin = soc - self.gain * self.standby_kw
+        tapered_kw = (
+            self.taper_kw * (1 + self.slope * (self.knee - begin)) / (1 + self.taper_kw * self.slope * self.gain)
+        )
         limit: FloatArray = np.maximum(np.minimum(np.minimum(self.cap_kw, tapered_kw), room_kw), 0.0)
-        return limit
+        # What standby takes whole is not worth drawing.
+        return np.where(limit <= self.standby_kw, 0.0, limit)
 
     @property
     def switch_soc(self) -> FloatArray:
@@ -52,6 +63,7 @@ def charging_curve(fleet: Fleet, slot_hours: float, *, max_power_kw: FloatArray 
         knee=knee,
         slope=slope,
         gain=fleet.efficiency * slot_hours / fleet.battery_kwh,
+        standby_kw=np.zeros(fleet.size) if fleet.standby_kw is None else fleet.standby_kw,
     )
 
 
@@ -74,7 +86,9 @@ def settle(
         if floor_kw is not None:
             power = np.where((power < floor_kw - 1e-9) & (power >= 0), 0.0, power)
         taken[:, slot] = power
-        soc = soc + (curve.gain if loss is None else np.where(power < 0, loss, curve.gain)) * power
+        soc = soc + (
+            curve.gain * curve.useful_kw(power) if loss is None else np.where(power < 0, loss, curve.gain) * power
+        )
     return taken
 
 
@@ -86,5 +100,5 @@ def full_power_slots(curve: ChargingCurve, start_soc: FloatArray, target_soc: Fl
         if not is_short.any():
             break
         slots += is_short
-        soc = np.where(is_short, soc + curve.gain * curve.limit_kw(soc), soc)
+        soc = np.where(is_short, soc + curve.gain * curve.useful_kw(curve.limit_kw(soc)), soc)
     return slots

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from planning.model import NO_CONNECTOR, Fleet, FloatArray, IntArray
+from planning.model import NO_CONNECTOR, Fleet, FloatArray, IntArray, Preconditioning
 from planning.site_state import CurrentType, VehicleSpec
 
 DEFAULT_EFFICIENCY = {"ac": 0.9, "dc": 0.94}
+MOST_STANDBY_SHARE = 0.5  # of the power, where a weak connector meets a charger that loses much
 NO_TAPER = (100.0, 1.0)  # knee in percent, fraction of the power that is left at 100 %
 
 
@@ -57,7 +58,24 @@ def fleet_of(rows: Sequence[Row]) -> Fleet:
         bay_connector=_integers([row.bay for row in rows]),
         transaction_ids=tuple(row.transaction_id for row in rows),
         is_dispatchable=np.array([row.is_dispatchable for row in rows], dtype=np.bool_),
+        standby_kw=_standby(rows),
+        preconditioning=_preconditioning(specs),
     )
+
+
+def _standby(rows: Sequence[Row]) -> FloatArray | None:
+    """Return what charging loses while it is on, [N]; None where no vehicle is known to lose anything."""
+    if not any(row.spec.standby_kw for row in rows):
+        return None
+    return _numbers([min(row.spec.standby_kw or 0.0, MOST_STANDBY_SHARE * row.max_kw) for row in rows])
+
+
+def _preconditioning(specs: Sequence[VehicleSpec]) -> Preconditioning | None:
+    """Return the heat that vehicles ask for; None where none does."""
+    if not any(spec.precondition_kw for spec in specs):
+        return None
+    power, minutes = ([spec.precondition_kw or 0.0 for spec in specs], [spec.precondition_min or 0.0 for spec in specs])
+    return Preconditioning(_numbers(power), _numbers(minutes))
 
 
 def _numbers(values: Sequence[float]) -> FloatArray:

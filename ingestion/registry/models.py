@@ -250,6 +250,9 @@ class Vehicle(Entry):
     taper_knee_soc_pct: Percent | None = None
     taper_end_fraction: Share | None = None
     efficiency: float | None = Field(None, ge=0.5, le=1)
+    standby_kw: float | None = Field(None, ge=0, le=5)
+    precondition_kw: Positive | None = None
+    precondition_min: float | None = Field(None, gt=0, le=240)
     reference_kwh_per_km: float | None = Field(None, gt=0, le=10)
     home_station_id: str | None = None
     home_connector_id: int | None = Field(None, ge=1)
@@ -260,6 +263,8 @@ class Vehicle(Entry):
             raise ValueError("the vehicle cannot charge; give ac_max_kw, dc_max_kw or both")
         if self.ac_max_kw is not None and self.phases is None:
             raise ValueError("ac_max_kw is given without phases; give those of its on-board charger, 1 or 3")
+        if (self.precondition_kw is None) != (self.precondition_min is None):
+            raise ValueError("one of precondition_kw and precondition_min is missing; give both or neither")
         if (self.source_id is None) != (self.source_ref is None):
             raise ValueError("one of source_id and source_ref is missing; give both or neither")
         if (self.home_station_id is None) != (self.home_connector_id is None):

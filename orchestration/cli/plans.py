@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from orchestration.cli.output import console, friendly, say_json
+from orchestration.cli.output import console, errors, friendly, say_json
 
 
 def register(app: typer.Typer) -> None:
@@ -24,6 +24,8 @@ def plan(
 
     with friendly(ProblemError):
         document = run(problem, output)
+    for warning in document["warnings"]:
+        errors.print(f"warning: {warning}", markup=False, soft_wrap=True)
     if output is None:
         say_json(document)
         return

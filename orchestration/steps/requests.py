@@ -192,6 +192,9 @@ def vehicle_spec(vehicle: Vehicle) -> VehicleSpec:
         taper_knee_soc_pct=vehicle.taper_knee_soc_pct,
         taper_end_fraction=vehicle.taper_end_fraction,
         efficiency=vehicle.efficiency,
+        standby_kw=vehicle.standby_kw,
+        precondition_kw=vehicle.precondition_kw,
+        precondition_min=vehicle.precondition_min,
     )
 
 

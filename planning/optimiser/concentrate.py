@@ -18,6 +18,7 @@ from planning.optimiser.program import SolverError
 from planning.optimiser.result import Relaxation
 from planning.optimiser.scope import Scope
 from planning.optimiser.site import cost_without_vehicles
+from planning.standby import at_full_power
 
 PREFERENCE = 0.01  # more than prices of energy differ, as a share of the price of a missing kWh
 DEARER = 5e-4  # of what the vehicles cost: half of what a plan may be above the optimum
@@ -49,13 +50,14 @@ def concentrate(problem: Problem, scope: Scope, relaxed: Relaxation) -> tuple[Pr
     The powers are at most ``DEARER`` of what the vehicles cost above those given; where nothing is gained, they are
     those given.
     """
+    given, problem = problem, at_full_power(problem)
     figures = measure(problem, relaxed.power_kw, relaxed.battery_kw)
     best = _Tried(relaxed, figures.shortfall_kwh, figures.cost.total)
     if not best.count:
-        return problem, relaxed
+        return given, relaxed
     most = best.cost + DEARER * max(best.cost - cost_without_vehicles(problem), 0.0)
     best = _taken_away(problem, scope, _reweighted(problem, scope, best, most), most)
-    return _priced(problem, np.where(best.short, 0.0, 1.0)), best.relaxed
+    return _priced(given, np.where(best.short, 0.0, 1.0)), best.relaxed
 
 
 def _reweighted(problem: Problem, scope: Scope, best: _Tried, most: float) -> _Tried:

@@ -19,6 +19,7 @@ from planning.optimiser.relaxation import relax
 from planning.optimiser.result import Relaxation
 from planning.optimiser.scope import assigned_scope
 from planning.optimiser.site import cost_without_vehicles
+from planning.standby import at_full_power
 
 # Small fleets can afford to try everything, and gain most by it; for large ones the first is good if nobody is short.
 TRY_ALL_BELOW = 120
@@ -89,6 +90,7 @@ def hand_out(problem: Problem, bound: Relaxation) -> tuple[Assignment, Relaxatio
         problem: A problem with connectors.
         bound: The relaxation that knows no connectors, which no assignment can beat.
     """
+    problem = at_full_power(problem)
     yardstick = _Yardstick.of(problem, bound)
     best = _shaken(yardstick, *_by_preference(yardstick))
     fleet = problem.fleet

@@ -10,17 +10,21 @@ from dataclasses import replace
 import numpy as np
 
 from planning.feasibility import measure
-from planning.model import BoolArray, Fleet, FloatArray, IntArray, Problem
+from planning.model import SHORT_KWH, BoolArray, Fleet, FloatArray, IntArray, Problem
 from planning.optimiser.monolith import search_switched, solve_monolith
 from planning.optimiser.parts import beside, dealt, loads_of
 from planning.optimiser.program import SolverError
 from planning.optimiser.result import Relaxation
 from planning.optimiser.scope import Scope, curve_of
 from planning.optimiser.site import cost_without_vehicles
+from planning.standby import at_full_power
 from planning.taper import charging_curve, full_power_slots, settle
 
 CHUNK = 200
 FEW_VEHICLES = 10
+# With standby the bound is farther off than a search stops at, so that it is always gone through to its end.
+SEARCHED_VEHICLES, SEARCHED_WITH_STANDBY = 20, 5
+REOPENINGS = 4
 SEARCH_GAP = 2e-3
 SEARCH_NODES = 40  # not seconds, so that plans are the same everywhere
 PEAK_FACTORS = (1.0, 1.03, 1.08, 1.2)
@@ -38,7 +42,7 @@ def repair(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorough: boo
     A target that the rule puts out of reach is replaced by the best one within it. A ``thorough`` repair
     searches the patterns of a few vehicles.
     """
-    usable = np.where(scope.ceiling_kw >= problem.fleet.min_power_kw[:, None] - EPSILON_KW, scope.ceiling_kw, 0.0)
+    usable = np.where(scope.ceiling_kw >= problem.least_kw[:, None] - EPSILON_KW, scope.ceiling_kw, 0.0)
     scope = scope.narrowed(usable, None)
     problem = replace(problem, fleet=_with_reachable_targets(problem, scope))
     power = relaxed.power_kw.copy()
@@ -55,7 +59,7 @@ def repair(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorough: boo
 
 def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorough: bool) -> Relaxation:
     """Return the cheapest result of the thresholds, or the first that is as good as the relaxed powers."""
-    target = measure(problem, relaxed.power_kw, relaxed.battery_kw).cost
+    target = measure(at_full_power(problem), relaxed.power_kw, relaxed.battery_kw).cost
     best: Judged | None = None
     for threshold in THRESHOLDS:
         pattern = _within_limits(problem, scope, relaxed, _pattern(problem, scope, relaxed, threshold))
@@ -66,12 +70,30 @@ def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorou
         if _is_good(best, target.total):
             break
     assert best is not None
+    if problem.fleet.standby_kw is not None:
+        best = _reopened(problem, scope, best)
     few = problem.fleet.size <= FEW_VEHICLES
     if few and not _is_good(best, target.total):
         best = _taking_turns(problem, scope, relaxed, best, target.total)
-    if few and thorough and not _is_good(best, target.total):
+    most = SEARCHED_VEHICLES if problem.fleet.standby_kw is None else SEARCHED_WITH_STANDBY
+    if thorough and problem.fleet.size <= most and not _is_good(best, target.total):
         best = search_pattern(problem, scope, best)
     return best[1]
+
+
+def _reopened(problem: Problem, scope: Scope, best: Judged) -> Judged:
+    """Return what comes of closing slots that standby takes whole and opening those of whoever is short, if better."""
+    for _ in range(REOPENINGS):
+        found = best[1]
+        short = measure(problem, found.power_kw, found.battery_kw).shortfall_kwh > SHORT_KWH
+        is_on = found.power_kw > curve_of(problem).standby_kw[:, None] + EPSILON_KW
+        is_on = (is_on | short[:, None]) & (scope.ceiling_kw > 0)
+        candidate = _optimise(problem, scope, found, _within_limits(problem, scope, found, is_on))
+        cost = measure(problem, candidate.power_kw, candidate.battery_kw).cost.total
+        if cost >= best[0] - EPSILON_KW:
+            break
+        best = cost, candidate
+    return best
 
 
 def _is_good(best: Judged, target: float) -> bool:
@@ -109,7 +131,7 @@ def _room_under_peaks(problem: Problem, relaxed: Relaxation, factor: float) -> F
 
 def _dealt_out(problem: Problem, scope: Scope, relaxed: Relaxation, room_kw: FloatArray) -> BoolArray:
     """Deal slots out, one a turn to everybody who lacks some, so that the floors fit into the room [T]."""
-    least = problem.fleet.min_power_kw
+    least = problem.least_kw
     ceiling = np.minimum(scope.ceiling_kw, room_kw)
     can = (scope.ceiling_kw > 0) & (room_kw + EPSILON_KW >= least[:, None])
     inside = scope.narrowed(np.where(can, ceiling, 0.0), None)
@@ -142,9 +164,9 @@ def search_pattern(problem: Problem, scope: Scope, best: Judged) -> Judged:
 def _with_reachable_targets(problem: Problem, scope: Scope) -> Fleet:
     """Return the fleet with its targets lowered to what powers at or above the minimum can reach."""
     fleet, curve = problem.fleet, curve_of(problem)
-    start, least = fleet.start_soc_pct / 100, fleet.min_power_kw
-    in_full = start + curve.gain * settle(curve, start, scope.ceiling_kw).sum(axis=1)
-    greedy = start + curve.gain * settle(curve, start, scope.ceiling_kw, floor_kw=least).sum(axis=1)
+    start, least = fleet.start_soc_pct / 100, problem.least_kw
+    in_full = start + curve.gain * curve.useful_kw(settle(curve, start, scope.ceiling_kw)).sum(axis=1)
+    greedy = start + curve.gain * curve.useful_kw(settle(curve, start, scope.ceiling_kw, floor_kw=least)).sum(axis=1)
     # Above this SoC the battery takes less than the minimum; slowing down before it lets a vehicle come to it exactly.
     falls = curve.slope > 0
     ceiling = curve.knee + np.where(falls, (1 - least / curve.taper_kw) / np.where(falls, curve.slope, 1.0), 1.0)
@@ -154,7 +176,7 @@ def _with_reachable_targets(problem: Problem, scope: Scope) -> Fleet:
 
 def _pattern(problem: Problem, scope: Scope, relaxed: Relaxation, threshold: float) -> BoolArray:
     """Read the pattern off the relaxed powers, and open further slots where it cannot reach a target."""
-    least = np.maximum(threshold * problem.fleet.min_power_kw, EPSILON_KW)[:, None]
+    least = np.maximum(threshold * _rounded_kw(problem), EPSILON_KW)[:, None]
     is_on = (relaxed.power_kw >= least) & (scope.ceiling_kw > 0)
     # Closed slots that the relaxation used a little come first, then the cheapest.
     is_closed = (scope.ceiling_kw > 0) & ~is_on
@@ -170,11 +192,21 @@ def _pattern(problem: Problem, scope: Scope, relaxed: Relaxation, threshold: flo
     return _without_surplus(problem, scope, relaxed, is_on)
 
 
+def _rounded_kw(problem: Problem) -> FloatArray:
+    """Return what powers are rounded to, [N]: the least, or, where standby makes low power dear, the most."""
+    standby_kw = problem.fleet.standby_kw
+    return (
+        problem.least_kw if standby_kw is None else np.where(standby_kw > 0, curve_of(problem).cap_kw, problem.least_kw)
+    )
+
+
 def _lacking(problem: Problem, scope: Scope, is_on: BoolArray, rows: IntArray) -> IntArray:
     """Return those of the rows that cannot reach their target in the slots that are on."""
     part = problem.with_fleet(rows)
     ceiling = np.where(is_on[rows], scope.ceiling_kw[rows], 0.0)
-    reach_kwh = settle(curve_of(part), part.fleet.start_soc_pct / 100, ceiling).sum(axis=1) * problem.slot_hours
+    curve = curve_of(part)
+    taken_kw = curve.useful_kw(settle(curve, part.fleet.start_soc_pct / 100, ceiling))
+    reach_kwh = taken_kw.sum(axis=1) * problem.slot_hours
     lacking: IntArray = rows[reach_kwh < part.fleet.need_kwh - 1e-6]
     return lacking
 
@@ -183,7 +215,8 @@ def _without_surplus(problem: Problem, scope: Scope, relaxed: Relaxation, is_on:
     """Close the least used slots of vehicles whose floors alone would give more than they need."""
     fleet, hours = problem.fleet, problem.slot_hours
     curve = charging_curve(fleet, hours, max_power_kw=scope.ceiling_kw.max(axis=1, initial=0.0))
-    at_floor = np.floor(fleet.need_kwh / (hours * np.maximum(fleet.min_power_kw, EPSILON_KW)) + 1e-9)
+    least = problem.least_kw - curve.standby_kw
+    at_floor = np.floor(fleet.need_kwh / (hours * np.maximum(least, EPSILON_KW)) + 1e-9)
     at_full = full_power_slots(curve, fleet.start_soc_pct / 100, fleet.required_soc_pct / 100, problem.slots)
     most = np.maximum(at_floor, at_full)
     worth = np.where(is_on, relaxed.power_kw - 1e-3 * relaxed.slot_price, -np.inf)
@@ -202,7 +235,7 @@ def _within_limits(problem: Problem, scope: Scope, relaxed: Relaxation, is_on: B
 
 
 def _fit(problem: Problem, is_on: BoolArray, relaxed: Relaxation, rows: IntArray, room_kw: FloatArray) -> BoolArray:
-    floors = np.where(is_on[rows], problem.fleet.min_power_kw[rows, None], 0.0)
+    floors = np.where(is_on[rows], problem.least_kw[rows, None], 0.0)
     for slot in np.flatnonzero(floors.sum(axis=0) > np.maximum(room_kw, 0.0) + EPSILON_KW):
         order = np.argsort(-relaxed.power_kw[rows, slot], kind="stable")
         fits = np.cumsum(floors[order, slot]) <= room_kw[slot] + EPSILON_KW
@@ -212,12 +245,12 @@ def _fit(problem: Problem, is_on: BoolArray, relaxed: Relaxation, rows: IntArray
 
 def _optimise(problem: Problem, scope: Scope, relaxed: Relaxation, is_on: BoolArray) -> Relaxation:
     """Return the best powers of a pattern."""
-    floor = np.where(is_on, problem.fleet.min_power_kw[:, None], 0.0)
+    floor = np.where(is_on, problem.least_kw[:, None], 0.0)
     inside = scope.narrowed(np.where(is_on, scope.ceiling_kw, 0.0), floor)
     try:
         return solve_monolith(problem, inside)
     except SolverError:
         # Floors and limits contradict each other somewhere: keep what the batteries take of the relaxed powers.
         curve, start = curve_of(problem), problem.fleet.start_soc_pct / 100
-        taken = settle(curve, start, relaxed.power_kw, floor_kw=problem.fleet.min_power_kw)
+        taken = settle(curve, start, relaxed.power_kw, floor_kw=problem.least_kw)
         return replace(relaxed, power_kw=taken)

@@ -13,6 +13,7 @@ from planning.optimiser.program import Program, Solution
 from planning.optimiser.result import Relaxation
 from planning.optimiser.scope import Scope, curve_of
 from planning.optimiser.site import Site, add_site
+from planning.standby import at_full_power
 
 TIE_BREAK = 2e-6
 
@@ -50,11 +51,11 @@ def search_switched(problem: Problem, scope: Scope, start_kw: FloatArray, *, nod
     program = Program()
     site = add_site(program, problem)
     rows, slots = np.nonzero(scope.ceiling_kw > 0)
-    power = add_vehicles(program, problem, scope, (rows, slots), site)
     on = program.switches(len(rows))
+    power = add_vehicles(program, problem, scope, (rows, slots), site, on=on)
     above, below = program.rows(len(rows), low=0.0), program.rows(len(rows), high=0.0)
     program.put(above, power.into, 1.0)
-    program.put(above, on, -problem.fleet.min_power_kw[rows])
+    program.put(above, on, -problem.least_kw[rows])
     program.put(below, power.into, 1.0)
     program.put(below, on, -scope.ceiling_kw[rows, slots])
     if problem.discharge is not None:
@@ -108,9 +109,21 @@ class VehicleColumns:
 
 
 def add_vehicles(
-    program: Program, problem: Problem, scope: Scope, where: tuple[IntArray, IntArray], site: Site
+    program: Program,
+    problem: Problem,
+    scope: Scope,
+    where: tuple[IntArray, IntArray],
+    site: Site,
+    *,
+    on: IntArray | None = None,
 ) -> VehicleColumns:
-    """Add a power per allowed vehicle and slot, its energy rows and its taper; return the power columns."""
+    """Add a power per allowed vehicle and slot, its energy rows and its taper; return the power columns.
+
+    Whoever has a standby loses it where its switch is ``on``, or in every slot of a scope with floors; else all charge
+    as if at full power.
+    """
+    if on is None and scope.floor_kw is None:
+        problem = at_full_power(problem)
     fleet, hours = problem.fleet, problem.slot_hours
     rows, slots = where
     low = 0.0 if scope.floor_kw is None else scope.floor_kw[where]
@@ -138,8 +151,19 @@ def add_vehicles(
         member = scope.group[rows] == group
         program.put(limit[slots[member]], power[member], 1.0)
     columns = VehicleColumns(power, gives, out)
-    _add_taper(program, problem, np.flatnonzero(is_tapered[rows]), (rows, columns))
+    on = _standby_columns(program, problem, rows, on)
+    if len(on) and fleet.standby_kw is not None:
+        for energy in (reached, taken):
+            program.put(energy[rows], on, -hours * fleet.standby_kw[rows])
+    _add_taper(program, problem, np.flatnonzero(is_tapered[rows]), (rows, columns), on)
     return columns
+
+
+def _standby_columns(program: Program, problem: Problem, rows: IntArray, on: IntArray | None) -> IntArray:
+    """Return a column per power that is 1 where charging is on; none where nothing is lost to standby."""
+    if problem.fleet.standby_kw is None:
+        return np.zeros(0, dtype=np.int64)
+    return program.columns(len(rows), low=1.0, high=1.0) if on is None else on
 
 
 def _add_discharge(
@@ -200,7 +224,9 @@ def may_overfill(problem: Problem) -> bool:
     return problem.feed_in_per_kwh < 0 or bool((problem.import_price_per_kwh < 0).any())
 
 
-def _add_taper(program: Program, problem: Problem, chosen: IntArray, powers: tuple[IntArray, VehicleColumns]) -> None:
+def _add_taper(
+    program: Program, problem: Problem, chosen: IntArray, powers: tuple[IntArray, VehicleColumns], on: IntArray
+) -> None:
     """Add the SoC at the end of every chosen vehicle and slot, and the taper that it brings."""
     columns = powers[1]
     rows, power = powers[0][chosen], columns.into[chosen]
@@ -215,6 +241,8 @@ def _add_taper(program: Program, problem: Problem, chosen: IntArray, powers: tup
     step = program.rows(len(chosen), low=begin, high=begin)
     program.put(step, soc, 1.0)
     program.put(step, power, -curve.gain[rows])
+    if len(on):
+        program.put(step, on[chosen], (curve.gain * curve.standby_kw)[rows])
     if able is not None:
         giver = powers[0][columns.gives]
         loss = problem.slot_hours / (able.efficiency * problem.fleet.battery_kwh)

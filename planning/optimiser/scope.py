@@ -33,7 +33,7 @@ def free_scope(problem: Problem) -> Scope:
     """Return the scope that knows no connectors: each vehicle may charge whenever it is there."""
     curve = charging_curve(problem.fleet, problem.slot_hours)
     ceiling = np.where(problem.present(), curve.cap_kw[:, None], 0.0)
-    return Scope(ceiling, np.full(problem.fleet.size, NO_GROUP))
+    return Scope(_unreserved(problem, ceiling), np.full(problem.fleet.size, NO_GROUP))
 
 
 def assigned_scope(problem: Problem, assignment: Assignment) -> Scope:
@@ -48,7 +48,17 @@ def assigned_scope(problem: Problem, assignment: Assignment) -> Scope:
     limit = np.array([top.get(index, 0.0) for index in held], dtype=np.float64)
     group = np.array([group_of.get(index, NO_GROUP) for index in held], dtype=np.int64)
     cap = np.minimum(curve_of(problem).cap_kw, limit)
-    return Scope(np.where(plugged & problem.present(), cap[:, None], 0.0), group)
+    return Scope(_unreserved(problem, np.where(plugged & problem.present(), cap[:, None], 0.0)), group)
+
+
+def scope_of(problem: Problem, assignment: Assignment) -> Scope:
+    """Return the scope of an assignment, or the free one where there are no connectors."""
+    return free_scope(problem) if problem.connectors is None else assigned_scope(problem, assignment)
+
+
+def _unreserved(problem: Problem, ceiling_kw: FloatArray) -> FloatArray:
+    """Return what is left of ceilings [N, T] beside what their connectors give already."""
+    return ceiling_kw if problem.reserved_kw is None else np.maximum(ceiling_kw - problem.reserved_kw, 0.0)
 
 
 def curve_of(problem: Problem) -> ChargingCurve:

@@ -90,7 +90,7 @@ def _smoothed(problem: Problem, scope: Scope, relaxed: Relaxation, prices: tuple
 def pattern_scope(problem: Problem, scope: Scope, power_kw: FloatArray) -> Scope:
     """Return the scope in which powers stay on, at the minimum or more, exactly where they are on."""
     is_on = power_kw > EPSILON_KW
-    floor = np.where(is_on, np.minimum(problem.fleet.min_power_kw[:, None], power_kw), 0.0)
+    floor = np.where(is_on, np.minimum(problem.least_kw[:, None], power_kw), 0.0)
     return scope.narrowed(np.where(is_on, scope.ceiling_kw, 0.0), floor)
 
 

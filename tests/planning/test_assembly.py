@@ -259,3 +259,22 @@ def test_a_vehicle_on_one_phase_draws_a_third_of_what_its_post_could_give() -> N
     fleet = assemble(site(connector(1, transaction_id="7", max_kw=11.0)), [here], as_of=AS_OF).problem.fleet
     assert fleet.max_power_kw.tolist() == [pytest.approx(11.0 / 3)]
     assert fleet.min_power_kw.tolist() == [1.4]  # six amperes on one phase, rounded up
+
+
+def test_standby_and_heat_of_a_vehicle_reach_the_problem_and_its_plan() -> None:
+    spec = replace(SPEC, standby_kw=0.4, precondition_kw=6.0, precondition_min=30.0)
+    problem = assemble(site(connector(1), connector(2)), [plugged(1, spec=spec)], as_of=AS_OF).problem
+    assert problem.fleet.standby_kw == pytest.approx([0.4])
+    plan = solve(problem)
+    assert violations(problem, plan) == []
+    leaves = int(problem.fleet.departure_slot[0])
+    assert (plan.power_kw[0, leaves - 2 : leaves] >= 6.0 - 1e-6).all()
+    plain = assemble(site(connector(1)), [plugged(1)], as_of=AS_OF).problem.fleet
+    assert plain.standby_kw is None
+    assert plain.preconditioning is None
+
+
+def test_a_weak_connector_leaves_half_of_its_power_for_the_battery() -> None:
+    spec = replace(SPEC, standby_kw=5.0)
+    problem = assemble(site(connector(1, max_kw=7.0)), [plugged(1, spec=spec)], as_of=AS_OF).problem
+    assert problem.fleet.standby_kw == pytest.approx([3.5])

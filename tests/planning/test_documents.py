@@ -32,6 +32,7 @@ def error_paths(record: dict[str, Any]) -> list[str]:
         pytest.param({"start_soc_pct": NAN}, "start_soc_pct", id="SoC not a number"),
         pytest.param({"max_power_kw": -1.0}, "max_power_kw", id="negative power"),
         pytest.param({"battery_kwh": 0.0}, "battery_kwh", id="battery of nothing"),
+        pytest.param({"battery_kwh": 10**400}, "battery_kwh", id="more digits than a number can have"),
         pytest.param({"efficiency": 1.2}, "efficiency", id="efficiency above one"),
         pytest.param({"arrival_slot": 1.5}, "arrival_slot", id="half a slot"),
         pytest.param({"arrival_slot": True}, "arrival_slot", id="a boolean for a slot"),
@@ -120,6 +121,19 @@ def test_parse_problem_tells_all_mistakes_at_once(records: SimpleNamespace) -> N
 def test_parse_problem_refuses_what_is_no_object(data: bytes) -> None:
     with pytest.raises(ProblemError, match="JSON"):
         parse_problem(data)
+
+
+@pytest.mark.parametrize(
+    ("vehicles", "path"),
+    [
+        pytest.param([], "vehicles", id="nobody to charge"),
+        pytest.param([{"plugged_connector": 3}], "vehicles[0].plugged_connector", id="plugged in where nothing is"),
+    ],
+)
+def test_what_has_no_effect_is_warned_of(
+    depot: Callable[..., Problem], vehicles: list[dict[str, Any]], path: str
+) -> None:
+    assert [one.split(": ")[0] for one in solve(depot(*vehicles)).warnings] == [path]
 
 
 def test_parse_problem_warns_where_a_plan_can_still_be_made(depot: Callable[..., Problem]) -> None:

@@ -78,6 +78,22 @@ def test_times_without_a_zone_are_local_and_skipped_ones_move_on(folder, change)
     assert load_registry(folder).tokens[0].valid_from == datetime(2025, 12, 31, 23, tzinfo=UTC)
 
 
+def test_standby_and_heat_are_columns_that_may_be_left_out(folder, change):
+    assert load_registry(folder).vehicles[0].standby_kw is None
+    change("vehicles.csv", "efficiency,reference", "efficiency,standby_kw,precondition_kw,precondition_min,reference")
+    change("vehicles.csv", "0.9,0.28,CP-1", "0.9,0.3,5,30,0.28,CP-1")
+    change("vehicles.csv", "0.9,0.28,CP-2", "0.9,,,,0.28,CP-2")
+    change("vehicles.csv", "0.93,1.1", "0.93,,,,1.1")
+    vehicles = load_registry(folder).vehicles
+    assert [(one.standby_kw, one.precondition_kw, one.precondition_min) for one in vehicles] == [
+        (0.3, 5.0, 30.0),
+        (None, None, None),
+        (None, None, None),
+    ]
+    change("vehicles.csv", "0.3,5,30", "0.3,5,")
+    assert "one of precondition_kw and precondition_min is missing" in said(folder)
+
+
 def test_duties_may_come_as_a_workbook(folder):
     lines = [line.split(",") for line in (folder / "duties.csv").read_text().splitlines()]
     expected = load_registry(folder).duties
