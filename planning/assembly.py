@@ -25,6 +25,8 @@ UNDISPATCHABLE_PRIORITY = 0.01
 GUEST_STAYS = timedelta(hours=2)
 """How long a guest is expected to go on charging; the limit keeps room for it as long as the plan lasts."""
 
+FORGOTTEN = "stands unplugged for so long that it is planned for when it is plugged in, not before"
+
 
 Taken = dict[ConnectorKey, datetime | None]
 Hold = tuple[ConnectorKey, int, int]
@@ -131,7 +133,7 @@ def _plan_for(site: SiteState, request: VehicleRequest, taken: Taken) -> _Planne
     if request.plugged_at is not None and request.plugged_at not in places:
         return f"is plugged into {request.plugged_at[0]}/{request.plugged_at[1]}, which is no connector of the site"
     if request.plugged_at is None and request.arrival is None:
-        return "is not here, and nobody knows when it comes"
+        return FORGOTTEN if request.expected else "is not here, and nobody knows when it comes"
     if departure <= 0:
         return "was to leave before the first slot ends"
     bay = _usable_bay(request, taken, places)

@@ -74,10 +74,16 @@ def guarded(site: SiteState) -> SiteState:
 
 
 def leant(request: VehicleRequest, share: float) -> VehicleRequest:
-    """Return a request whose arrival and SoC lie so far from the expected towards the careful side."""
+    """Return a request whose arrival and SoC lie so far from the expected towards the careful side.
+
+    One that is not expected any more has no arrival short of the careful side: limits keep room for it, but no peak is
+    paid for it before it is there.
+    """
     expected, arrival = request.expected, request.arrival
-    if expected is None or arrival is None:
+    if expected is None or arrival is None or share >= 1.0:
         return request
+    if expected.arrival_at is None:
+        return replace(request, arrival=None)
     soc_pct = expected.soc_pct + share * (request.soc.soc_pct - expected.soc_pct)
     return replace(
         request,

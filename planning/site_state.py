@@ -152,9 +152,12 @@ class VehicleSpec:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """When a vehicle that is out comes and with which SoC, as likely earlier as later, and more as less."""
+    """When a vehicle that is not plugged in comes and with which SoC, as likely earlier as later, and more as less.
 
-    arrival_at: datetime
+    ``arrival_at`` None: it may come, but as a rule it does not any more.
+    """
+
+    arrival_at: datetime | None
     soc_pct: float
 
 
@@ -165,7 +168,7 @@ class VehicleRequest:
     ``plugged_at`` is the connector it is plugged into now; without it, ``arrival`` says when it comes. ``soc`` is the
     estimate for now (plugged in) or a low quantile at arrival (out). ``bay`` is the only connector it may use.
     ``unplugged_before`` is how long before it leaves a vehicle may be unplugged; it is planned to be ready by then.
-    ``expected`` is what ``arrival`` and ``soc`` of a vehicle that is out are the careful side of, where it is known.
+    ``expected`` is what ``arrival`` and ``soc`` of a vehicle that is to come are the careful side of, if it is known.
     Where ``outlook`` (hours from the start of the plan) is given for a vehicle that is out, it decides on arrival and
     SoC, at the site's ``confidence``.
     """

@@ -43,7 +43,10 @@ class OpenTransaction:
 
 @dataclass(frozen=True, slots=True)
 class VehicleState:
-    """A vehicle at ``as_of``: where it is, its battery's evidence, and the duties it has not left for yet, in order."""
+    """A vehicle at ``as_of``: where it is, its battery's evidence, and the duties it has not left for yet, in order.
+
+    ``back_at`` is when its last trip ended, or when it was last seen elsewhere than now; None where nobody knows.
+    """
 
     vehicle: Vehicle
     presence: Presence
@@ -51,6 +54,7 @@ class VehicleState:
     evidence: SocEvidence
     has_red_telltale: bool
     upcoming: tuple[Row, ...]
+    back_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,7 @@ def read_fleet_state(landing: Landing, registry: Registry, *, site_id: str, as_o
                 evidence=_evidence(seen, trip, transaction, meters, _told_while_plugged(snapshots, transaction)),
                 has_red_telltale=bool(seen.get("has_red_battery_telltale")),
                 upcoming=_upcoming(duties.get(vehicle.vehicle_id, []), as_of, trip),
+                back_at=_back_at(seen, trip),
             )
         )
     return FleetState(tuple(states), tuple(transactions))
@@ -153,6 +158,10 @@ def _last_known(snapshots: pl.DataFrame) -> pl.DataFrame:
             pl.col("observed_at").filter(pl.col("soc_pct").is_not_null()).last().alias("soc_at"),
             pl.col("source").filter(pl.col("soc_pct").is_not_null()).last().alias("soc_source"),
             pl.col("at_site_id").last(),
+            pl.col("observed_at")
+            .filter(pl.col("at_site_id").ne_missing(pl.col("at_site_id").last()))
+            .last()
+            .alias("away_at"),
             pl.col("observed_at").last().alias("seen_at"),
             pl.col("has_red_battery_telltale").drop_nulls().last(),
         )
@@ -184,6 +193,11 @@ def _presence(transaction: OpenTransaction | None, seen: Row, trip: Row | None, 
     ):
         parked_at = trip["end_site_id"]
     return "at_depot" if parked_at == site_id else "out"
+
+
+def _back_at(seen: Row, trip: Row | None) -> datetime | None:
+    known = [at for at in (seen.get("away_at"), trip and trip["ended_at"]) if at]
+    return max(known, default=None)
 
 
 def _evidence(

@@ -26,6 +26,9 @@ CONSUMPTION_HISTORY = timedelta(days=28)
 PLUG_IN_DELAY = timedelta(minutes=10)
 STILL_UNPLUGGED = timedelta(minutes=30)
 """A vehicle at its depot that is not plugged in is taken to be plugged in this long from now: somebody is alerted."""
+DOUBTED_AFTER, FORGOTTEN_AFTER = timedelta(minutes=30), timedelta(hours=3)
+"""Who has stood unplugged for so long drives no peak up any more, and later holds no room either. Most plug in within
+minutes; one evening in fifty nobody does, and a plan that waits for it all night pays for power that nobody takes."""
 UNPLUGGED_BEFORE = timedelta(minutes=10)
 """Drivers unplug minutes before they leave, and some leave a little early; a vehicle is planned to be ready by then."""
 
@@ -107,6 +110,8 @@ class RequestBook:
         if state.presence == "plugged":
             return None, self.as_of - timedelta(days=1)
         if state.presence == "at_depot":
+            if self._stood(state) > FORGOTTEN_AFTER:
+                return None, self.as_of
             at = self.as_of + STILL_UNPLUGGED
             return ArrivalEstimate(at, "at the depot, not plugged in", 1, self.as_of), self.as_of
         forecast = self.returns.get(state.vehicle.vehicle_id)
@@ -118,11 +123,17 @@ class RequestBook:
         return self._return_without_forecast(state)
 
     def _expected(self, state: VehicleState) -> Expected | None:
-        """Return the middle of a vehicle's forecast; None for one that is here, or of which there is none."""
+        """Return what is likely of a vehicle that is not plugged in; None where only the careful side is known."""
+        if self._stood(state) > DOUBTED_AFTER:
+            return Expected(None, 0.0)
         forecast = self.returns.get(state.vehicle.vehicle_id)
         if state.presence != "out" or forecast is None or forecast.median_soc_pct is None:
             return None
         return Expected(max(forecast.median_at, self.as_of) + PLUG_IN_DELAY, forecast.median_soc_pct)
+
+    def _stood(self, state: VehicleState) -> timedelta:
+        """Return for how long a vehicle has stood at the depot unplugged; nothing where nobody knows since when."""
+        return self.as_of - state.back_at if state.presence == "at_depot" and state.back_at else timedelta(0)
 
     def _return_without_forecast(self, state: VehicleState) -> tuple[ArrivalEstimate, datetime]:
         first = state.upcoming[0] if state.upcoming else None

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from core.settings import Settings
 from ingestion.registry import Registry
-from ingestion.registry.models import Connector, Vehicle
+from ingestion.registry.models import Connector, Site, Vehicle
 from orchestration.steps.fleet_state import read_fleet_state
+from orchestration.steps.requests import RequestBook
+from orchestration.steps.workplace import Workplace
 from planning.fallback import SocEvidence, estimate_soc
+from planning.site_state import Expected, VehicleRequest
 from tests.reporting.depot import EVENING, Depot, hours
 
 EFFICIENCY, USABLE_KWH = 0.9, 100.0
@@ -83,3 +87,32 @@ def test_a_silent_meter_leaves_the_newest_reading_alone(tmp_path: Path) -> None:
     assert known.charged_kwh is None
     assert known.reading is not None
     assert known.reading.soc_pct == 37.0
+
+
+@pytest.mark.parametrize("has_trips", [False, True], ids=["seen elsewhere", "its trip ended"])
+def test_who_stands_unplugged_drives_no_peak_up_and_later_holds_no_room(
+    settings: Settings, tmp_path: Path, *, has_trips: bool
+) -> None:
+    site = Workplace(settings).registry.site("north")
+    depot = Depot(tmp_path)
+    depot.vehicle("bus-1", connector_id=1)
+    depot.duty("bus-1", EVENING + hours(12))
+    depot.report("bus-1", EVENING - hours(0.1), 40.0, at_site_id=None)
+    for half in range(9):
+        depot.report("bus-1", EVENING + half * hours(0.5) + hours(0.05), 40.0)
+    if has_trips:
+        depot.land("trip", at=EVENING, source="geotab", vehicle_id="bus-1", started_at=EVENING - hours(3),
+                   ended_at=EVENING, end_site_id="north")  # fmt: skip
+    asked = {stood_h: request_of(depot, site, stood_h=stood_h) for stood_h in (0.25, 1.0, 3.5)}
+    assert asked[0.25].arrival is not None
+    assert asked[0.25].expected is None
+    assert asked[1.0].arrival is not None
+    assert asked[1.0].expected == Expected(None, 0.0)
+    assert asked[3.5].arrival is None
+
+
+def request_of(depot: Depot, site: Site, *, stood_h: float) -> VehicleRequest:
+    as_of = EVENING + hours(stood_h)
+    fleet = read_fleet_state(depot.landing, registry(), site_id="north", as_of=as_of)
+    assert fleet.vehicles[0].presence == "at_depot"
+    return RequestBook(site, as_of, as_of + hours(36), {}, {}).request(fleet.vehicles[0])

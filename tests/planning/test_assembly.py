@@ -12,7 +12,7 @@ from planning.fallback import SocEstimate
 from planning.feasibility import violations
 from planning.model import NO_CONNECTOR, Group
 from planning.requirements import Requirement
-from planning.site_state import ArrivalEstimate, ConnectorState, SiteState, VehicleRequest, VehicleSpec
+from planning.site_state import ArrivalEstimate, ConnectorState, Expected, SiteState, VehicleRequest, VehicleSpec
 from planning.solve import solve
 from planning.uncertainty import Outlook, Quantiles
 
@@ -110,6 +110,7 @@ def test_a_red_telltale_is_planned_last_and_said_so() -> None:
     ("one", "said"),
     [
         (request(), "nobody knows when it comes"),
+        (request(expected=Expected(None, 0.0)), "is planned for when it is plugged in"),
         (plugged(9), "no connector of the site"),
         (plugged(1, requested_departure_at=START - timedelta(hours=1)), "leave before"),
         (out(40, requested_departure_at=START + timedelta(hours=60)), "comes after the horizon"),

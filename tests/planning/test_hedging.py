@@ -109,6 +109,19 @@ def test_nothing_is_hedged_where_nothing_is_expected() -> None:
     assert hedged.plan.power_kw.tolist() == alone.power_kw.tolist()
 
 
+def test_who_is_not_expected_any_more_costs_no_peak_where_the_limit_has_room_for_it() -> None:
+    gone = [replace(request, expected=request.expected and Expected(None, 0.0)) for request in yard()]
+    alone = draft(assemble(site(100.0), gone[:1], as_of=START).problem)
+    roomy = hedge(site(100.0), gone, as_of=START, planner=draft)
+    assert roomy.leaning == 0.0
+    assert roomy.plan.vehicle_ids == ("van-0",)
+    assert roomy.plan.peak_kw == pytest.approx(alone.peak_kw)
+    tight = hedge(site(11.5), gone, as_of=START, planner=draft)
+    kept_kw = 11.5 * (1 - RESERVE)
+    careful = assemble(site(11.5), gone, as_of=START).problem
+    assert least_short_kwh(careful, kept_kw, tight.assembled.problem) <= least_short_kwh(careful, kept_kw) + 0.02
+
+
 @settings(max_examples=15)
 @given(limit_kw=st.floats(8.0, 60.0), careful_pct=st.floats(5.0, 50.0), here_pct=st.floats(5.0, 70.0))
 def test_the_careful_side_stays_within_reach(limit_kw: float, careful_pct: float, here_pct: float) -> None:
