@@ -25,6 +25,7 @@ UNDISPATCHABLE_PRIORITY = 0.01
 GUEST_STAYS = timedelta(hours=2)
 """How long a guest is expected to go on charging; the limit keeps room for it as long as the plan lasts."""
 
+KNOWN_RUNG = 1
 FORGOTTEN = "stands unplugged for so long that it is planned for when it is plugged in, not before"
 
 
@@ -221,13 +222,13 @@ def _arrival_slot(site: SiteState, request: VehicleRequest, departure: int, max_
     """Return the first slot in which the vehicle can charge, and whether pessimism was cut back.
 
     A late arrival that would leave no time to charge says that we know little, not that charging is hopeless: then the
-    latest arrival that still lets it charge is taken.
+    latest arrival that still lets it charge is taken. One that is known (rung 1) is as it is.
     """
     if request.plugged_at is not None or request.arrival is None:
         return 0, False
     late = max(1, ceil((request.arrival.at - site.start_at) / _slot(site)))
     needed = ceil(_missing_kwh(request) / max(max_kw, 1e-6) / (site.slot_minutes / 60)) + 1
-    latest = max(1, departure - needed)
+    latest = max(1, departure - (1 if request.arrival.rung == KNOWN_RUNG else needed))
     return (late, False) if late <= latest else (latest, True)
 
 
