@@ -55,7 +55,8 @@ def solve(
     Args:
         problem: The problem.
         as_of: Instant of what is known; the start of the problem where none is given.
-        with_remedies: Look for changes that would make an infeasible night feasible; that takes dozens of plans.
+        with_remedies: Search patiently, and look for changes that would make an infeasible night feasible; that takes
+            dozens of plans.
         start_price: ``slot_price`` [T] of an earlier plan over the same slots: large fleets are planned sooner from it.
     """
     plan = with_heat(problem, _charging_plan(problem, as_of=as_of, start_price=start_price))
@@ -87,7 +88,7 @@ def _charging_plan(problem: Problem, *, as_of: datetime | None, start_price: Flo
     return replace(plan, reasons=explain(room, plan, scope), slot_price=bound.slot_price)
 
 
-def _finished(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxation:
+def _finished(problem: Problem, scope: Scope, relaxed: Relaxation, *, patient: bool = False) -> Relaxation:
     """Return powers that obey minimum power, leave the fewest vehicles short and change seldom."""
     if problem.fleet.size > SMOOTHED_UP_TO:
         return repair(problem, scope, relaxed) if problem.is_switched else relaxed
@@ -95,7 +96,7 @@ def _finished(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxation
     relaxed = smooth(at_full_power(priced), scope, relaxed)
     if not problem.is_switched:
         return relaxed
-    relaxed = repair(priced, scope, relaxed)
+    relaxed = repair(priced, scope, relaxed, patient=patient)
     return smooth(priced, pattern_scope(problem, scope, relaxed.power_kw), relaxed)
 
 

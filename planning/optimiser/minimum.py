@@ -26,7 +26,9 @@ FEW_VEHICLES = 10
 SEARCHED_VEHICLES, SEARCHED_WITH_STANDBY = 20, 5
 REOPENINGS = 4
 SEARCH_GAP = 2e-3
-SEARCH_NODES = 40  # not seconds, so that plans are the same everywhere
+SEARCH_NODES, PATIENT_NODES = 40, 2_000  # not seconds, so that plans are the same everywhere
+# Of what vehicles cost: from seven vehicles on a pattern within it can nearly always be found, if only after long.
+PATIENT_BEYOND, PATIENT_FROM = 5e-3, 7
 PEAK_FACTORS = (1.0, 1.03, 1.08, 1.2)
 # Shares of the minimum from which a power is rounded up; the first is usually within 0.1 % of the bound.
 THRESHOLDS = (0.4, 0.05, 0.75, 1.0)
@@ -36,11 +38,13 @@ EPSILON_KW = 1e-6
 Judged = tuple[float, Relaxation]
 
 
-def repair(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorough: bool = True) -> Relaxation:
+def repair(
+    problem: Problem, scope: Scope, relaxed: Relaxation, *, thorough: bool = True, patient: bool = False
+) -> Relaxation:
     """Return powers that are zero or at least the minimum, close to the relaxation's cost.
 
     A target that the rule puts out of reach is replaced by the best one within it. A ``thorough`` repair
-    searches the patterns of a few vehicles.
+    searches the patterns of a few vehicles, a ``patient`` one those of more, and for longer.
     """
     usable = np.where(scope.ceiling_kw >= problem.least_kw[:, None] - EPSILON_KW, scope.ceiling_kw, 0.0)
     scope = scope.narrowed(usable, None)
@@ -51,13 +55,15 @@ def repair(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorough: boo
         others = loads - loads_of(problem, scope.group[rows], power[rows])
         inside = Scope(scope.ceiling_kw[rows], scope.group[rows])
         part = replace(relaxed, power_kw=power[rows])
-        relaxed = _repair_chunk(beside(problem.with_fleet(rows), others), inside, part, thorough=thorough)
+        relaxed = _repair_chunk(
+            beside(problem.with_fleet(rows), others), inside, part, thorough=thorough, patient=patient
+        )
         power[rows] = relaxed.power_kw
         loads = others + loads_of(problem, scope.group[rows], power[rows])
     return replace(relaxed, power_kw=power)
 
 
-def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorough: bool) -> Relaxation:
+def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorough: bool, patient: bool) -> Relaxation:
     """Return the cheapest result of the thresholds, or the first that is as good as the relaxed powers."""
     target = measure(at_full_power(problem), relaxed.power_kw, relaxed.battery_kw).cost
     best: Judged | None = None
@@ -75,10 +81,19 @@ def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorou
     few = problem.fleet.size <= FEW_VEHICLES
     if few and not _is_good(best, target.total):
         best = _taking_turns(problem, scope, relaxed, best, target.total)
-    most = SEARCHED_VEHICLES if problem.fleet.standby_kw is None else SEARCHED_WITH_STANDBY
-    if thorough and problem.fleet.size <= most and not _is_good(best, target.total):
+    if thorough and problem.fleet.size <= _most_searched(problem, patient=patient) and not _is_good(best, target.total):
         best = search_pattern(problem, scope, best)
+        caused = target.total - cost_without_vehicles(problem)
+        if patient and problem.fleet.size >= PATIENT_FROM and best[0] - target.total > PATIENT_BEYOND * caused:
+            best = search_pattern(problem, scope, best, nodes=PATIENT_NODES)
     return best[1]
+
+
+def _most_searched(problem: Problem, *, patient: bool) -> int:
+    """Return how many vehicles' patterns are searched at most."""
+    if problem.fleet.standby_kw is not None:
+        return SEARCHED_WITH_STANDBY
+    return SEARCHED_VEHICLES if patient else FEW_VEHICLES
 
 
 def _reopened(problem: Problem, scope: Scope, best: Judged) -> Judged:
@@ -150,11 +165,11 @@ def _dealt_out(problem: Problem, scope: Scope, relaxed: Relaxation, room_kw: Flo
     return is_on
 
 
-def search_pattern(problem: Problem, scope: Scope, best: Judged) -> Judged:
+def search_pattern(problem: Problem, scope: Scope, best: Judged, *, nodes: int = SEARCH_NODES) -> Judged:
     """Return what a mixed-integer search over the patterns of a few vehicles finds, if it is better."""
     gap = SEARCH_GAP * max(best[0] - cost_without_vehicles(problem), 0.0)
     try:
-        found = search_switched(problem, scope, best[1].power_kw, nodes=SEARCH_NODES, gap=gap)
+        found = search_switched(problem, scope, best[1].power_kw, nodes=nodes, gap=gap)
     except SolverError:
         return best
     cost = measure(problem, found.power_kw, found.battery_kw).cost.total
