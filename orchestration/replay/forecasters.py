@@ -27,6 +27,7 @@ from planning.site_state import VehicleRequest
 
 HISTORY = timedelta(days=60)
 MATCHED_EVERY = timedelta(hours=1)
+BEFORE_PLUG_IN = timedelta(hours=1)
 AT_ONCE = 16
 """Forecasts of so many slots are made together; each knows what its own instant knew."""
 
@@ -107,11 +108,21 @@ class PlatformForecaster:
         awaited = self.vehicle_ids - seen.gone - plugged.keys()
         returns = {vehicle_id: self._return(vehicle_id, seen) for vehicle_id in sorted(awaited)}
         known = {vehicle_id: forecast for vehicle_id, forecast in returns.items() if forecast is not None}
-        self._arrivals |= known
+        self._arrivals |= known | self._before_they_came(plugged)
         book = self.book(seen.at, known)
         states = [self._state(vehicle_id, seen, plugged) for vehicle_id in sorted(self.vehicle_ids - seen.gone)]
         requests = book.requests([state for state in states if state is not None])
         return [request for request in requests if request.requested_departure_at <= self.end_at]
+
+    def _before_they_came(self, plugged: Mapping[str, PluggedIn]) -> dict[str, ReturnForecast]:
+        """Return forecasts of vehicles that were plugged in before any plan was made, as they were an hour before."""
+        found: dict[str, ReturnForecast] = {}
+        for vehicle_id in plugged.keys() - self._arrivals.keys():
+            at = self.start_at + (plugged[vehicle_id].plugged_at - BEFORE_PLUG_IN - self.start_at) // SLOT * SLOT
+            forecast = self.knowledge.returns_at(at).get(vehicle_id) if at >= self.start_at else None
+            if forecast is not None:
+                found[vehicle_id] = forecast
+        return found
 
     def _recognised(self, seen: Observation) -> Observation:
         """Return what is seen with the vehicles that the platform's own matching finds behind unknown transactions."""

@@ -158,10 +158,14 @@ class RequestBook:
         if state.presence == "out":
             # A vehicle on the road arrives with less than it shows now: only the forecast speaks of arrival.
             evidence = replace(evidence, moved_since=True)
-        if forecast is not None and forecast.planned_soc_pct is not None:
+        low_pct = None if forecast is None else forecast.planned_soc_pct
+        if forecast is not None and state.presence == "plugged" and forecast.lowest_soc_pct is not None:
+            # It is here and nothing tells of its battery: there will be no later forecast to mend this one.
+            low_pct = forecast.lowest_soc_pct
+        if forecast is not None and low_pct is not None:
             evidence = replace(
                 evidence,
-                forecast_soc_pct=forecast.planned_soc_pct,
+                forecast_soc_pct=low_pct,
                 forecast_rung=forecast.rung,
                 forecast_at=forecast.newest_input_at,
                 forecast_high_soc_pct=forecast.high_soc_pct,

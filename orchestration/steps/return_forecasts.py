@@ -18,7 +18,10 @@ CAREFUL_LEVEL = 0.9
 
 @dataclass(frozen=True, slots=True)
 class ReturnForecast:
-    """When a vehicle comes back and with what: median and careful side, and the share of caution that a plan takes."""
+    """When a vehicle comes back and with what: median and careful side, and the share of caution that a plan takes.
+
+    ``lowest_soc_pct`` and ``high_soc_pct`` are the outermost quantiles of the SoC.
+    """
 
     median_at: datetime
     late_at: datetime
@@ -28,6 +31,7 @@ class ReturnForecast:
     newest_input_at: datetime | None
     name: str
     high_soc_pct: float | None = None
+    lowest_soc_pct: float | None = None
     caution: float = 1.0
 
     @property
@@ -73,6 +77,7 @@ def return_forecasts(rows: pl.DataFrame) -> dict[str, ReturnForecast]:
                 newest_input_at=row["newest_input_at"],
                 name=row["name"],
                 high_soc_pct=arrival.get("q975"),
+                lowest_soc_pct=arrival.get("q025"),
             ),
         )
     return found

@@ -10,6 +10,7 @@ from ingestion.registry import Registry
 from ingestion.registry.models import Connector, Site, Vehicle
 from orchestration.steps.fleet_state import read_fleet_state
 from orchestration.steps.requests import RequestBook
+from orchestration.steps.return_forecasts import ReturnForecast
 from orchestration.steps.workplace import Workplace
 from planning.fallback import SocEvidence, estimate_soc
 from planning.site_state import Expected, VehicleRequest
@@ -116,3 +117,21 @@ def request_of(depot: Depot, site: Site, *, stood_h: float) -> VehicleRequest:
     fleet = read_fleet_state(depot.landing, registry(), site_id="north", as_of=as_of)
     assert fleet.vehicles[0].presence == "at_depot"
     return RequestBook(site, as_of, as_of + hours(36), {}, {}).request(fleet.vehicles[0])
+
+
+def test_who_is_plugged_in_and_tells_nothing_is_taken_to_have_come_with_the_least_that_is_likely(
+    settings: Settings, tmp_path: Path
+) -> None:
+    depot = Depot(tmp_path)
+    depot.vehicle("bus-1", connector_id=1)
+    depot.plug_in("bus-1", EVENING)
+    depot.meter(EVENING, 500.0)
+    depot.meter(EVENING + hours(1), 510.0)
+    fleet = read_fleet_state(depot.landing, registry(), site_id="north", as_of=EVENING + hours(1))
+    forecast = ReturnForecast(EVENING, EVENING + hours(1), 40.0, 30.0, 4, EVENING, "trees", lowest_soc_pct=22.0)
+    site = Workplace(settings).registry.site("north")
+    as_of = EVENING + hours(1)
+    book = RequestBook(site, as_of, as_of + hours(36), {}, {}, {"bus-1": forecast})
+    found = book.request(fleet.vehicles[0]).soc
+    assert found.rung == 4
+    assert found.soc_pct == pytest.approx(22.0 + 100 * 10.0 * EFFICIENCY / USABLE_KWH)
