@@ -45,6 +45,7 @@ def match_sessions(
         transactions=transactions,
         assignments=landing.read("assignment", as_of=as_of),
         snapshots=_snapshots(landing, as_of=as_of, since=None if since is None else since - BEFORE_START),
+        trips=landing.read("trip", as_of=as_of, since=None if since is None else since - BEFORE_START),
         vehicles=_vehicles(registry),
         overrides=overrides,
     )

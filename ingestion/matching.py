@@ -23,12 +23,14 @@ WEIGHTS: Final = {
     "has_token": 0.95,  # cards are swapped now and then
     "plugged_then": 0.75,  # telematics saw the cable connect around the start
     "arrived_then": 0.35,  # it came to the depot shortly before; so did others
+    "stopped_then": 0.3,  # a trip of it ended shortly before, nobody says where
     "is_plugged": 0.3,  # it is plugged in while the transaction runs
     "in_own_bay": 0.3,
 }
 CONTRADICTION: Final = 0.1  # what is left of a score when the vehicle drives, or is not plugged in, meanwhile
 LEAST_CONFIDENCE: Final = 0.5
 LEAST_ODDS: Final = 2.0  # how much more doubt must be left of the next best vehicle than of the best
+OWN_BAY_DOUBT: Final = 0.5  # what is left of the doubt about a place in its own bay, between two places of one vehicle
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 LONGEST_PLUG_GAP: Final = timedelta(minutes=90)  # a cable that connected within a longer gap dates nothing
 ARRIVAL_TO_PLUG: Final = timedelta(minutes=60)
@@ -45,6 +47,7 @@ class Evidence:
         transactions: ``charging_transaction`` rows, with ``site_id``.
         assignments: ``assignment`` rows (token, validity).
         snapshots: ``vehicle_snapshot`` rows.
+        trips: ``trip`` rows.
         vehicles: ``vehicle_id, site_id, home_station_id, home_connector_id``.
         overrides: ``station_id, connector_id, transaction_id, vehicle_id``: what an operator has said.
     """
@@ -52,6 +55,7 @@ class Evidence:
     transactions: pl.DataFrame
     assignments: pl.DataFrame
     snapshots: pl.DataFrame
+    trips: pl.DataFrame
     vehicles: pl.DataFrame
     overrides: pl.DataFrame
 
@@ -68,7 +72,7 @@ def match_evidence(evidence: Evidence, *, as_of: datetime) -> pl.DataFrame:
     """
     transactions = _with_extent(evidence.transactions, as_of)
     scored = _scored(_candidates(transactions, evidence), evidence)
-    chosen = _one_place_at_a_time(_chosen(scored))
+    chosen = _one_place_at_a_time(_chosen(_where_they_fit(scored)))
     manual = _manual(transactions, evidence.overrides)
     decided = pl.concat([manual, chosen.join(manual, on=TRANSACTION, how="anti")], how="diagonal_relaxed")
     return (
@@ -131,14 +135,15 @@ def _scored(pairs: pl.DataFrame, evidence: Evidence) -> pl.DataFrame:
             is_named=pl.col("named") == pl.col(VEHICLE), in_own_bay=own_bay, evidence_at=pl.lit(None, INSTANT)
         )
     )
-    seen = _with_telematics(known, evidence.snapshots).with_columns(pl.col(list(WEIGHTS)).fill_null(value=False))
+    trips = evidence.trips.filter(~pl.col("is_deleted").fill_null(value=False))
+    seen = _with_telematics(known, evidence.snapshots, trips).with_columns(pl.col(list(WEIGHTS)).fill_null(value=False))
     doubts = [pl.when(name).then(1 - weight).otherwise(1.0) for name, weight in WEIGHTS.items()]
     left = pl.when("is_contradicted").then(CONTRADICTION).otherwise(1.0)
     word = pl.when("is_named").then(pl.lit("vehicle_named")).when("has_token").then(pl.lit("token"))
     return seen.with_columns(score=(1 - reduce(mul, doubts)) * left, method=word.otherwise(pl.lit("arrival")))
 
 
-def _with_telematics(pairs: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFrame:
+def _with_telematics(pairs: pl.DataFrame, snapshots: pl.DataFrame, trips: pl.DataFrame) -> pl.DataFrame:
     """Add what telematics saw around the start and while the transaction ran."""
     ordered = snapshots.sort(VEHICLE, "observed_at")
     cable = ordered.filter(pl.col("is_plugged").is_not_null())
@@ -147,9 +152,21 @@ def _with_telematics(pairs: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFra
     located = ordered.filter(pl.col("at_site_id").is_not_null() | pl.col("speed_kmh").is_not_null())
     here = located.with_columns(is_here=pl.col("at_site_id").is_not_null())
     arrivals = _changes(here, pl.col("is_here"))
-    drives = ordered.filter(pl.col("speed_kmh") > DRIVING_KMH)
-    dated = _with_arrival(_with_plug(pairs, plugs), arrivals)
-    return _with_state(dated, cable, drives)
+    stops = trips.filter(pl.col("ended_at").is_not_null()).select(
+        VEHICLE, after_at="ended_at", at_site_id="end_site_id", by_at="ended_at", seen_at="available_at"
+    )
+    dated = _with_stop(_with_arrival(_with_plug(pairs, plugs), pl.concat([arrivals, stops])), stops)
+    return _with_state(dated, cable, _drives(ordered, trips))
+
+
+def _drives(ordered: pl.DataFrame, trips: pl.DataFrame) -> pl.DataFrame:
+    """Return instants at which a vehicle drove: what it reported on the way, and both ends of its trips."""
+    reported = ordered.filter(pl.col("speed_kmh") > DRIVING_KMH).select(VEHICLE, driven_at="observed_at")
+    ends = [
+        trips.select(VEHICLE, driven_at=pl.col("started_at") + SETTLING),
+        trips.select(VEHICLE, driven_at=pl.col("ended_at") - SETTLING).drop_nulls(),
+    ]
+    return pl.concat([reported, *ends])
 
 
 def _changes(ordered: pl.DataFrame, state: pl.Expr) -> pl.DataFrame:
@@ -183,13 +200,20 @@ def _with_arrival(pairs: pl.DataFrame, arrivals: pl.DataFrame) -> pl.DataFrame:
     return _told(joined, "arrived_then", shortly_before, "sought_at", "after_at", "by_at", "arrived_at_site_id")
 
 
+def _with_stop(pairs: pl.DataFrame, stops: pl.DataFrame) -> pl.DataFrame:
+    """Add whether the vehicle's last trip ended shortly before the start, at a place that nobody named."""
+    first = pairs.with_columns(sought_at=pl.col("started_at") + CLOCK_TOLERANCE)
+    joined = _nearest(first, stops.drop("after_at"), "by_at", strategy="backward")
+    shortly_before = (pl.col("started_at") <= pl.col("by_at") + ARRIVAL_TO_PLUG) & pl.col("at_site_id").is_null()
+    return _told(joined, "stopped_then", shortly_before & ~pl.col("arrived_then"), "sought_at", "by_at", "at_site_id")
+
+
 def _with_state(pairs: pl.DataFrame, cable: pl.DataFrame, drives: pl.DataFrame) -> pl.DataFrame:
     """Add what was seen while the transaction ran: the first word on the cable, and whether the vehicle drove."""
     running = pairs.with_columns(sought_at=pl.col("started_at") + SETTLING)
     states = cable.select(VEHICLE, state_at="observed_at", state="is_plugged", seen_at="available_at")
-    moves = drives.select(VEHICLE, driven_at="observed_at")
     stated = _nearest(running, states, "state_at", strategy="forward")
-    joined = _nearest(stated, moves, "driven_at", strategy="forward")
+    joined = _nearest(stated, drives, "driven_at", strategy="forward")
     meanwhile = pl.col("state_at") < pl.col("until_at")
     # Who drives off hours into a transaction that nobody closed has ended it; soon after the start it was never theirs.
     soon_at = pl.min_horizontal("until_at", pl.col("started_at") + SOON)
@@ -217,6 +241,24 @@ def _told(joined: pl.DataFrame, name: str, holds: pl.Expr, *spent: str) -> pl.Da
         .with_columns(evidence_at=evidence_at)
         .drop("seen_at", *spent)
     )
+
+
+def _where_they_fit(scored: pl.DataFrame) -> pl.DataFrame:
+    """Return the pairs less those whose vehicle fits another place better at the same time.
+
+    Of many vehicles that come in the same hour each is plugged in somewhere: whoever belongs elsewhere is no rival here.
+    Between two places that fit a vehicle alike its own bay decides.
+    """
+    days = pl.date_ranges(pl.col("started_at").dt.date(), pl.col("until_at").dt.date())
+    doubt = (1 - pl.col("score")) * pl.when("in_own_bay").then(OWN_BAY_DOUBT).otherwise(1.0)
+    fits = scored.select(*TRANSACTION, VEHICLE, "until_at", "score", doubt=doubt).with_columns(day=days).explode("day")
+    sure = fits.filter(pl.col("score") >= LEAST_CONFIDENCE)
+    elsewhere = fits.join(sure, on=[VEHICLE, "day"], how="inner", suffix="_there").filter(
+        pl.col("doubt_there") < pl.col("doubt"),
+        pl.col("started_at_there") < pl.col("until_at"),
+        pl.col("started_at") < pl.col("until_at_there"),
+    )
+    return scored.join(elsewhere, on=[*TRANSACTION, VEHICLE], how="anti")
 
 
 def _chosen(scored: pl.DataFrame) -> pl.DataFrame:

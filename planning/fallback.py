@@ -5,7 +5,8 @@ that has stood still since; 3 energy that the charger counted on top of an older
 5 history of the vehicle, its duty or its class; 6 the site's conservative default. On the lower rungs, too, what the
 charger has counted since plug-in is added. Which rung was used is part of every plan, so that its accuracy can be
 measured. A reading that is fresh and wrong is worse than none: one that shows more at plug-in than the way back can
-have left is not believed.
+have left is not believed, nor one that stands still while the charger counts. What a DC station reads of the battery
+comes by the cable, and goes before what the vehicle sends round by its maker.
 
 Vehicles tell whole percents. One point of a bus is 4 kWh, and a plan that learns of it shortly before the departure
 has to find them at once. So all readings of a stay are weighed together against what the charger counted between them.
@@ -31,6 +32,9 @@ ROUNDING_PP = 12**-0.5
 
 GAIN_ERROR = 0.03
 """Standard error of what a counted kWh is believed to add, as a share: of efficiency and capacity together."""
+
+STUCK_PP, STUCK_SHARE = 3.0, 0.25
+"""Readings that rose by less than this share of what the charger counted for, once that is so many points."""
 
 AGREE_PP = 1.5
 """Readings that a charge's course misses by more than this are not all of one course; the newest counts alone."""
@@ -77,6 +81,15 @@ class SocEvidence:
         return self.arrival_soc_pct > self.forecast_high_soc_pct + IMPLAUSIBLE_PP
 
 
+    def is_stuck(self, gain_pct_per_kwh: float) -> bool:
+        """Say whether the readings of the stay stand still while the charger counts; a full battery's may."""
+        if self.reading is None or not self.earlier or self.charged_kwh is None or self.reading.soc_pct >= 100:
+            return False
+        first_pct, since_kwh = self.earlier[0]
+        gained_pp = (since_kwh - self.charged_kwh) * gain_pct_per_kwh
+        return gained_pp >= STUCK_PP and self.reading.soc_pct - first_pct < STUCK_SHARE * gained_pp
+
+
 @dataclass(frozen=True, slots=True)
 class SocEstimate:
     """The state of charge that a plan works with, in percent; its rung, its source, and when that was true."""
@@ -99,12 +112,12 @@ def estimate_soc(
         usable_kwh: Usable energy of the battery today.
         efficiency: Grid to battery.
     """
-    reading = evidence.reading
-    if reading is None or evidence.moved_since or evidence.is_contradicted:
-        return _without_reading(evidence, 100 * efficiency / usable_kwh)
+    reading, gain = evidence.reading, 100 * efficiency / usable_kwh
+    if reading is None or evidence.moved_since or evidence.is_contradicted or evidence.is_stuck(gain):
+        return _without_reading(evidence, gain)
     fresh = as_of - reading.observed_at <= fresh_within
     if evidence.charged_kwh or (evidence.earlier and evidence.charged_kwh is not None):
-        soc_pct = min(100.0, _by_all_readings(evidence, reading.soc_pct, 100 * efficiency / usable_kwh))
+        soc_pct = min(100.0, _by_all_readings(evidence, reading.soc_pct, gain))
         rung, source = (1, reading.source) if fresh else (3, f"{reading.source} + charger meter")
         return SocEstimate(soc_pct, rung, source, reading.observed_at)
     return SocEstimate(reading.soc_pct, 1 if fresh else 2, reading.source, reading.observed_at)
@@ -136,6 +149,7 @@ def _without_reading(evidence: SocEvidence, gain_pct_per_kwh: float) -> SocEstim
     gained_pct = (evidence.counted_kwh or 0.0) * gain_pct_per_kwh
     meter = " + charger meter" if gained_pct > 0 else ""
     doubt = "; its own reading contradicts it" if evidence.is_contradicted else ""
+    doubt = doubt or ("; its reading stands still" if evidence.is_stuck(gain_pct_per_kwh) else "")
     if evidence.forecast_soc_pct is not None:
         source = "forecast at arrival" if evidence.forecast_rung <= 4 else "history"
         soc_pct = min(100.0, evidence.forecast_soc_pct + gained_pct)

@@ -26,22 +26,23 @@ from planning.replay.observation import Observation, PluggedIn
 from planning.site_state import VehicleRequest
 
 HISTORY = timedelta(days=60)
-MATCHED_EVERY = timedelta(hours=1)
 BEFORE_PLUG_IN = timedelta(hours=1)
 AT_ONCE = 16
 """Forecasts of so many slots are made together; each knows what its own instant knew."""
 
 Returns = Mapping[str, ReturnForecast]
 ReturnsAt = Callable[[datetime], Returns]
-MatchesAt = Callable[[datetime, tuple[PluggedIn, ...]], Mapping[str, str]]
+Run = tuple[str, int, str, datetime, str | None, datetime | None]
+MatchesAt = Callable[[datetime, tuple[Run, ...]], Mapping[str, str]]
 
 
-RUNNING = {
+RUN = {
     "station_id": pl.String(),
     "connector_id": pl.Int64(),
     "transaction_id": pl.String(),
     "started_at": INSTANT,
     "vehicle_id": pl.String(),
+    "ended_at": INSTANT,
 }
 
 
@@ -49,7 +50,7 @@ RUNNING = {
 class Knowledge:
     """What can be asked of the past of a site: states of its vehicles, forecasts of returns, consumption at the start.
 
-    ``matches_at`` says which vehicle each running transaction belongs to, of those that name none.
+    ``matches_at`` says which vehicle each transaction belongs to (``RUN``: the night's so far), of those that name none.
 
     Whoever asks twice is answered from memory, so that contenders and faults of one night share the work.
     """
@@ -100,6 +101,7 @@ class PlatformForecaster:
     knowledge: Knowledge
     forecast_every: timedelta = SLOT
     _arrivals: dict[str, ReturnForecast] = field(default_factory=dict)
+    _runs: dict[str, Run] = field(default_factory=dict)
 
     def requests(self, seen: Observation) -> Sequence[VehicleRequest]:
         """Return the requests of the span's vehicles, as the platform would make them at that instant."""
@@ -126,10 +128,15 @@ class PlatformForecaster:
 
     def _recognised(self, seen: Observation) -> Observation:
         """Return what is seen with the vehicles that the platform's own matching finds behind unknown transactions."""
+        running = {one.transaction_id: one for one in seen.plugged}
+        for name, run in self._runs.items():
+            if name not in running and run[-1] is None:
+                self._runs[name] = (*run[:-1], seen.at)
+        for name, one in running.items():
+            self._runs.setdefault(name, (*one.connector, name, one.plugged_at, one.vehicle_id, None))
         if all(one.vehicle_id for one in seen.plugged):
             return seen
-        hour = self.start_at + (seen.at - self.start_at) // MATCHED_EVERY * MATCHED_EVERY
-        found = self.knowledge.matches_at(max(hour, *(one.plugged_at for one in seen.plugged)), seen.plugged)
+        found = self.knowledge.matches_at(seen.at, tuple(self._runs.values()))
         return replace(seen, plugged=tuple(_named(one, found, seen) for one in seen.plugged))
 
     def book(self, at: datetime, returns: Returns) -> RequestBook:
@@ -170,7 +177,7 @@ class PlatformForecaster:
                 charged_kwh=one.charged_kwh,
                 arrival_soc_pct=arrival,
                 counted_kwh=one.counted_kwh,
-                earlier=tuple((told.soc_pct, one.counted_kwh - by_then) for told, by_then in one.readings[:-1]),
+                earlier=tuple((told.soc_pct, one.counted_kwh - by_then) for told, by_then in one.told[:-1]),
             ),
         )
 
@@ -196,23 +203,21 @@ def _matcher(landing: Landing, vehicles: Sequence[Vehicle], site_id: str) -> Mat
     )
 
     @cache
-    def found_at(at: datetime, running: tuple[tuple[str, int, str, datetime, str | None], ...]) -> Mapping[str, str]:
-        transactions = pl.DataFrame(running, schema=RUNNING, orient="row").with_columns(
-            site_id=pl.lit(site_id),
-            token=pl.lit(None, pl.String),
-            ended_at=pl.lit(None, INSTANT),
-            available_at="started_at",
+    def matches_at(at: datetime, runs: tuple[Run, ...]) -> Mapping[str, str]:
+        transactions = pl.DataFrame(runs, schema=RUN, orient="row").with_columns(
+            site_id=pl.lit(site_id), token=pl.lit(None, pl.String), available_at="started_at"
         )
-        began = min(row[3] for row in running)
-        snapshots = landing.read("vehicle_snapshot", as_of=at, since=began - timedelta(days=1))
-        evidence = Evidence(transactions, landing.read("assignment", as_of=at), snapshots, homes, NO_OVERRIDES)
+        since = min(run[3] for run in runs) - timedelta(days=1)
+        evidence = Evidence(
+            transactions,
+            landing.read("assignment", as_of=at),
+            landing.read("vehicle_snapshot", as_of=at, since=since),
+            landing.read("trip", as_of=at, since=since),
+            homes,
+            NO_OVERRIDES,
+        )
         rows = match_evidence(evidence, as_of=at).filter(pl.col("vehicle_id").is_not_null())
         return dict(rows.select("transaction_id", "vehicle_id").iter_rows())
-
-    def matches_at(at: datetime, plugged: tuple[PluggedIn, ...]) -> Mapping[str, str]:
-        return found_at(
-            at, tuple((*one.connector, one.transaction_id, one.plugged_at, one.vehicle_id) for one in plugged)
-        )
 
     return matches_at
 

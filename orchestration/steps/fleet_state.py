@@ -271,14 +271,11 @@ def _samples_of(transaction: OpenTransaction | None, meters: pl.DataFrame) -> pl
 
 
 def _reading(seen: Row, samples: pl.DataFrame) -> Reading | None:
-    """Return the newest reading, be it the vehicle's own or the station's (DC stations know the battery)."""
-    readings = []
-    if seen.get("soc_pct") is not None:
-        readings.append(Reading(seen["soc_pct"], seen["soc_at"], seen["soc_source"]))
+    """Return the newest reading of the station, which has it by the cable (DC), else the vehicle's own."""
     known = samples.filter(pl.col("soc_pct").is_not_null())
     if known.height:
-        readings.append(Reading(known["soc_pct"][-1], known["observed_at"][-1], CHARGER))
-    return max(readings, key=lambda reading: reading.observed_at, default=None)
+        return Reading(known["soc_pct"][-1], known["observed_at"][-1], CHARGER)
+    return None if seen.get("soc_pct") is None else Reading(seen["soc_pct"], seen["soc_at"], seen["soc_source"])
 
 
 @dataclass(frozen=True, slots=True)

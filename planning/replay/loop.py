@@ -6,9 +6,9 @@ from datetime import datetime
 
 import numpy as np
 
-from planning.fallback import Reading
+from planning.fallback import CHARGER, Reading
 from planning.model import Battery, FloatArray
-from planning.replay.observation import Forecaster, Observation, PluggedIn
+from planning.replay.observation import Forecaster, Observation, PluggedIn, Readings
 from planning.replay.policies import Orders, Policy, with_peak_so_far
 from planning.replay.world import REPORTS_EVERY, GuestStay, TrueStay, World, remaining, slot_start, slots_of
 from planning.site_state import ConnectorKey, ConnectorState, SiteState
@@ -73,7 +73,8 @@ class _Outlet:
     transaction_id: str
     soc: float
     counted_kwh: float = 0.0
-    readings: tuple[tuple[Reading, float], ...] = ()
+    readings: Readings = ()
+    station_readings: Readings = ()
     takes_nothing: bool = False
 
 
@@ -206,6 +207,9 @@ class _Run:
         if vehicle_id is not None and (exact or latest is None or at - latest >= REPORTS_EVERY):
             percent = 100 * outlet.soc if exact else round(100 * outlet.soc)
             outlet.readings = (*outlet.readings, (Reading(percent, at, "telematics"), outlet.counted_kwh))
+        if vehicle_id is not None and self._connectors[key].current_type == "dc" and not exact:
+            reading = Reading(round(100 * outlet.soc), at, CHARGER)
+            outlet.station_readings = (*outlet.station_readings, (reading, outlet.counted_kwh))
         return PluggedIn(
             connector=key,
             transaction_id=outlet.transaction_id,
@@ -213,6 +217,7 @@ class _Run:
             vehicle_id=vehicle_id,
             counted_kwh=outlet.counted_kwh,
             readings=outlet.readings,
+            station_readings=outlet.station_readings,
             takes_nothing=outlet.takes_nothing,
         )
 

@@ -9,13 +9,18 @@ from planning.fallback import Reading
 from planning.site_state import ConnectorKey, VehicleRequest
 
 
+Readings = tuple[tuple[Reading, float], ...]
+"""Readings of a battery, oldest first, each with the grid-side energy that had been counted when it was taken."""
+
+
 @dataclass(frozen=True, slots=True)
 class PluggedIn:
     """A connector with a vehicle on it, as the charger and the vehicle report it.
 
     ``vehicle_id`` None: a guest, or nobody knows. ``counted_kwh`` is grid-side energy since plug-in; ``readings`` are
-    the vehicle's own since then, oldest first, each with what had been counted when it was taken. ``takes_nothing``:
-    it was offered power in the last slot and drew none, so its battery is full.
+    the vehicle's own since then, oldest first, each with what had been counted when it was taken, ``station_readings``
+    those of a station that talks to the battery (DC). ``takes_nothing``: it was offered power in the last slot and drew
+    none, so its battery is full.
     """
 
     connector: ConnectorKey
@@ -23,21 +28,27 @@ class PluggedIn:
     plugged_at: datetime
     vehicle_id: str | None
     counted_kwh: float
-    readings: tuple[tuple[Reading, float], ...] = ()
+    readings: Readings = ()
     takes_nothing: bool = False
+    station_readings: Readings = ()
+
+    @property
+    def told(self) -> Readings:
+        """The readings that count: the station's, which come by the cable, else the vehicle's own."""
+        return self.station_readings or self.readings
 
     @property
     def reading(self) -> Reading | None:
         """The newest reading."""
-        return self.readings[-1][0] if self.readings else None
+        return self.told[-1][0] if self.told else None
 
     @property
     def charged_kwh(self) -> float:
         """Energy counted since the newest reading; without one, since plug-in."""
-        return self.counted_kwh - (self.readings[-1][1] if self.readings else 0.0)
+        return self.counted_kwh - (self.told[-1][1] if self.told else 0.0)
 
     def until(self, at: datetime) -> "PluggedIn":
-        """Return it without readings newer than an instant; what the charger counted stays known."""
+        """Return it without telematics newer than an instant; what the charger counted and read stays known."""
         return replace(self, readings=tuple(pair for pair in self.readings if pair[0].observed_at <= at))
 
 
@@ -53,7 +64,7 @@ class Observation:
     plugged: tuple[PluggedIn, ...]
     gone: frozenset[str] = frozenset()
     seen_until: Mapping[str, datetime] = field(default_factory=dict)
-    unplaced: Mapping[str, tuple[tuple[Reading, float], ...]] = field(default_factory=dict)
+    unplaced: Mapping[str, Readings] = field(default_factory=dict)
 
     def of_vehicles(self) -> dict[str, PluggedIn]:
         """Return the plugged vehicles that somebody knows, by id."""

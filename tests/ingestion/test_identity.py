@@ -179,6 +179,7 @@ def test_every_transaction_has_one_match_and_no_vehicle_is_in_two_places(starts,
         rows("charging_transaction", transactions),
         rows("assignment", assigned),
         rows("vehicle_snapshot", []),
+        rows("trip", []),
         pl.DataFrame({**home, "home_connector_id": [1, 1]}),
         NO_OVERRIDES,
     )

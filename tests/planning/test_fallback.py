@@ -109,12 +109,25 @@ def test_twenty_whole_percents_tell_a_course_to_a_fraction_of_one() -> None:
     assert abs(float(np.mean(errors_pp))) < 0.05
 
 
-@pytest.mark.parametrize("frozen", [0, 2])
-def test_readings_that_do_not_follow_the_meter_leave_the_newest_alone(frozen: int) -> None:
-    """Frozen while 20 kWh were counted, or a jump of four points: no course of charging explains them."""
+def test_readings_that_do_not_follow_the_meter_leave_the_newest_alone() -> None:
+    """A jump of four points: no course of charging explains it."""
     newest = Reading(40.0, AS_OF - timedelta(minutes=10), "geotab")
-    earlier = ((40.0, 21.0), (40.0, 11.0)) if frozen else ((44.0, 3.0), (40.0, 2.0))
-    assert estimate(SocEvidence(newest, charged_kwh=1.0, earlier=earlier)).soc_pct == pytest.approx(41.125)
+    jumped = SocEvidence(newest, charged_kwh=1.0, earlier=((44.0, 3.0), (40.0, 2.0)))
+    assert estimate(jumped).soc_pct == pytest.approx(41.125)
+
+
+@pytest.mark.parametrize(("counted_kwh", "newest_pct", "is_stuck"), [(4.0, 40.0, True), (2.0, 40.0, False), (4.0, 44.0, False)])
+def test_a_reading_that_stands_still_while_the_charger_counts_is_not_believed(
+    counted_kwh: float, newest_pct: float, *, is_stuck: bool
+) -> None:
+    """4 kWh are four and a half points of this battery; of 2 kWh a whole percent may show nothing yet."""
+    newest = Reading(newest_pct, AS_OF, "geotab")
+    told = SocEvidence(newest, charged_kwh=0.0, earlier=((40.0, counted_kwh),), forecast_soc_pct=25.0, counted_kwh=5.0)
+    found = estimate(told)
+    assert found.rung == (4 if is_stuck else 1)
+    if is_stuck:
+        assert found.soc_pct == pytest.approx(25.0 + 5 * 1.125)
+        assert found.source.endswith("its reading stands still")
 
 
 def test_readings_of_a_full_battery_say_nothing_of_its_course() -> None:
