@@ -246,19 +246,24 @@ def _told(joined: pl.DataFrame, name: str, holds: pl.Expr, *spent: str) -> pl.Da
 def _where_they_fit(scored: pl.DataFrame) -> pl.DataFrame:
     """Return the pairs less those whose vehicle fits another place better at the same time.
 
-    Of many vehicles that come in the same hour each is plugged in somewhere: whoever belongs elsewhere is no rival here.
-    Between two places that fit a vehicle alike its own bay decides.
+    Of many vehicles that come in the same hour each is plugged in somewhere: whoever belongs elsewhere, and fits there
+    better than anybody, is no rival here. Between two places that fit a vehicle alike its own bay decides.
     """
     days = pl.date_ranges(pl.col("started_at").dt.date(), pl.col("until_at").dt.date())
     doubt = (1 - pl.col("score")) * pl.when("in_own_bay").then(OWN_BAY_DOUBT).otherwise(1.0)
     fits = scored.select(*TRANSACTION, VEHICLE, "until_at", "score", doubt=doubt).with_columns(day=days).explode("day")
     sure = fits.filter(pl.col("score") >= LEAST_CONFIDENCE)
-    elsewhere = fits.join(sure, on=[VEHICLE, "day"], how="inner", suffix="_there").filter(
+    better = fits.join(sure, on=[VEHICLE, "day"], how="inner", suffix="_there").filter(
         pl.col("doubt_there") < pl.col("doubt"),
         pl.col("started_at_there") < pl.col("until_at"),
         pl.col("started_at") < pl.col("until_at_there"),
     )
-    return scored.join(elsewhere, on=[*TRANSACTION, VEHICLE], how="anti")
+    pair = [*TRANSACTION, VEHICLE]
+    at_best = fits.join(better, on=pair, how="anti")
+    winners = at_best.filter(pl.col("doubt") == pl.col("doubt").min().over(TRANSACTION)).select(pair).unique()
+    there = [VEHICLE if name == VEHICLE else f"{name}_there" for name in pair]
+    elsewhere = better.join(winners, left_on=there, right_on=pair, how="semi")
+    return scored.join(elsewhere, on=pair, how="anti")
 
 
 def _chosen(scored: pl.DataFrame) -> pl.DataFrame:

@@ -80,7 +80,6 @@ class SocEvidence:
             return False
         return self.arrival_soc_pct > self.forecast_high_soc_pct + IMPLAUSIBLE_PP
 
-
     def is_stuck(self, gain_pct_per_kwh: float) -> bool:
         """Say whether the readings of the stay stand still while the charger counts; a full battery's may."""
         if self.reading is None or not self.earlier or self.charged_kwh is None or self.reading.soc_pct >= 100:

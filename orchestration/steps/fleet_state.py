@@ -45,7 +45,8 @@ class OpenTransaction:
 class VehicleState:
     """A vehicle at ``as_of``: where it is, its battery's evidence, and the duties it has not left for yet, in order.
 
-    ``back_at`` is when its last trip ended, or when it was last seen elsewhere than now; None where nobody knows.
+    ``back_at`` is the latest of when its last trip ended, when it was last seen elsewhere than now, and when it was last
+    unplugged; None where nobody knows.
     """
 
     vehicle: Vehicle
@@ -67,7 +68,9 @@ class FleetState:
 
 def read_fleet_state(landing: Landing, registry: Registry, *, site_id: str, as_of: datetime) -> FleetState:
     """Return what was known at ``as_of`` of the site's vehicles and connectors."""
-    transactions = open_transactions(landing, registry, site_id=site_id, as_of=as_of)
+    matched = _matched_transactions(landing, as_of)
+    transactions = _still_open(matched, landing, registry, site_id=site_id, as_of=as_of)
+    unplugged = _last_unplugged(matched)
     by_vehicle = {entry.vehicle_id: entry for entry in transactions if entry.vehicle_id}
     snapshots = landing.read("vehicle_snapshot", as_of=as_of, since=as_of - LOOKBACK)
     latest = _by_vehicle(_last_known(snapshots))
@@ -87,7 +90,7 @@ def read_fleet_state(landing: Landing, registry: Registry, *, site_id: str, as_o
                 evidence=_evidence(seen, trip, transaction, meters, _told_while_plugged(snapshots, transaction)),
                 has_red_telltale=bool(seen.get("has_red_battery_telltale")),
                 upcoming=_upcoming(duties.get(vehicle.vehicle_id, []), as_of, trip),
-                back_at=_back_at(seen, trip),
+                back_at=_back_at(seen, trip, unplugged.get(vehicle.vehicle_id)),
             )
         )
     return FleetState(tuple(states), tuple(transactions))
@@ -98,21 +101,38 @@ def open_transactions(landing: Landing, registry: Registry, *, site_id: str, as_
 
     A transaction whose stop was lost is over when its connector has been available since, or its vehicle has driven.
     """
+    return _still_open(_matched_transactions(landing, as_of), landing, registry, site_id=site_id, as_of=as_of)
+
+
+def _matched_transactions(landing: Landing, as_of: datetime) -> pl.DataFrame:
+    """Return the transactions of the last days with the vehicle each is matched to (null: nobody knows)."""
+    key = ["station_id", "connector_id", "transaction_id", "started_at"]
+    started = landing.read("charging_transaction", as_of=as_of, since=as_of - LONGEST_TRANSACTION)
+    matches = landing.read("session_match", as_of=as_of, since=as_of - LONGEST_TRANSACTION)
+    return started.join(
+        matches.select(*key, pl.col("vehicle_id").alias("matched_id"), "confidence"), on=key, how="left"
+    ).with_columns(vehicle_id=pl.coalesce("matched_id", "vehicle_id"))
+
+
+def _last_unplugged(matched: pl.DataFrame) -> dict[str, datetime]:
+    """Return when each vehicle's last transaction ended."""
+    ended = matched.filter(pl.col("ended_at").is_not_null(), pl.col("vehicle_id").is_not_null())
+    return dict(ended.group_by("vehicle_id").agg(pl.col("ended_at").max()).iter_rows())
+
+
+def _still_open(
+    matched: pl.DataFrame, landing: Landing, registry: Registry, *, site_id: str, as_of: datetime
+) -> list[OpenTransaction]:
     connectors = pl.DataFrame(
         [(entry.station_id, entry.connector_id) for entry in registry.connectors_of(site_id)],
         schema={"station_id": pl.String, "connector_id": pl.Int64},
         orient="row",
     )
-    key = ["station_id", "connector_id", "transaction_id", "started_at"]
-    started = landing.read("charging_transaction", as_of=as_of, since=as_of - LONGEST_TRANSACTION)
-    matches = landing.read("session_match", as_of=as_of, since=as_of - LONGEST_TRANSACTION)
     running = (
-        started.join(connectors, on=["station_id", "connector_id"], how="semi")
+        matched.join(connectors, on=["station_id", "connector_id"], how="semi")
         .sort("started_at", "transaction_id")
         .unique(["station_id", "connector_id"], keep="last", maintain_order=True)
         .filter(pl.col("ended_at").is_null())
-        .join(matches.select(*key, pl.col("vehicle_id").alias("matched_id"), "confidence"), on=key, how="left")
-        .with_columns(vehicle_id=pl.coalesce("matched_id", "vehicle_id"))
         .join(_freed_since(landing, as_of), on=["station_id", "connector_id"], how="left")
         .join(_driven_since(landing, as_of), on="vehicle_id", how="left")
         .filter(
@@ -195,8 +215,8 @@ def _presence(transaction: OpenTransaction | None, seen: Row, trip: Row | None, 
     return "at_depot" if parked_at == site_id else "out"
 
 
-def _back_at(seen: Row, trip: Row | None) -> datetime | None:
-    known = [at for at in (seen.get("away_at"), trip and trip["ended_at"]) if at]
+def _back_at(seen: Row, trip: Row | None, unplugged_at: datetime | None) -> datetime | None:
+    known = [at for at in (seen.get("away_at"), trip and trip["ended_at"], unplugged_at) if at]
     return max(known, default=None)
 
 

@@ -53,6 +53,11 @@ def arriving(vehicle: str, at: datetime, *, plugged_at: datetime | None = None) 
     return found
 
 
+def trip(vehicle: str, start: datetime, end: datetime, **fields) -> dict:
+    return {"vehicle_id": vehicle, "started_at": start, "ended_at": end, "observed_at": end, "available_at": end + MIN,
+            **fields}  # fmt: skip
+
+
 def both_arriving() -> list[dict]:
     """Two vans that come and are plugged in together."""
     first = arriving("van-01", T0 - 10 * MIN, plugged_at=T0 + MIN)
@@ -68,9 +73,12 @@ def depot(make_depot):
 
 @pytest.fixture
 def match(depot):
-    def matched(transactions: list[dict], snapshots: list[dict] = (), *, as_of=NOW, **options) -> list[tuple]:
+    def matched(
+        transactions: list[dict], snapshots: list[dict] = (), *, trips: list[dict] = (), as_of=NOW, **options
+    ) -> list[tuple]:
         depot.landing.append("charging_transaction", rows("charging_transaction", transactions), source="bridge-north")
         depot.landing.append("vehicle_snapshot", rows("vehicle_snapshot", list(snapshots)), source="geotab-vans")
+        depot.landing.append("trip", rows("trip", list(trips)), source="geotab-vans")
         matches = match_sessions(depot.landing, depot.registry, as_of=as_of, **options)
         depot.landing.append("session_match", matches, source=SOURCE)
         return [(one["vehicle_id"], one["method"], one["confidence"]) for one in matches.iter_rows(named=True)]
@@ -117,6 +125,32 @@ def test_two_vehicles_that_fit_alike_are_no_match(match):
 
 def test_the_own_bay_alone_does_not_decide_between_two_alike(match):
     assert match([transaction(station="CP-1")], both_arriving()) == [(None, "none", 0.0)]
+
+
+def test_of_two_alike_the_one_that_fits_elsewhere_is_no_rival(match):
+    """Both came together; the card on the other post says where van-01 is, so this must be van-02."""
+    found = match([transaction(1), transaction(2, station="CP-2", token=VAN_1_TOKEN)], both_arriving())
+    assert [vehicle for vehicle, _, _ in found] == ["van-01", "van-02"]  # by station: CP-2, then DC-1
+
+
+def test_of_two_places_that_fit_a_vehicle_alike_its_own_bay_is_taken(match):
+    found = match([transaction(1, station="CP-1"), transaction(2, station="CP-2")], both_arriving())
+    assert [vehicle for vehicle, _, _ in found] == ["van-01", "van-02"]
+
+
+@pytest.mark.parametrize(
+    ("minutes_before", "station", "vehicle"), [(8, "CP-1", "van-01"), (8, "DC-1", None), (75, "CP-1", None)]
+)
+def test_a_trip_that_ended_shortly_before_and_its_own_bay_are_enough_together(match, minutes_before, station, vehicle):
+    """Geotab tells of a trip's end, not of its place."""
+    stopped_at = T0 - minutes_before * MIN
+    found = match([transaction(station=station)], trips=[trip("van-01", stopped_at - 40 * MIN, stopped_at)])
+    assert [name for name, _, _ in found] == [vehicle]
+
+
+def test_who_is_on_a_trip_meanwhile_is_not_plugged_in(match):
+    on_the_road = [trip("van-01", T0 - 48 * MIN, T0 - 8 * MIN), trip("van-01", T0 + 10 * MIN, T0 + 40 * MIN)]
+    assert match([transaction(station="CP-1")], trips=on_the_road) == [(None, "none", 0.0)]
 
 
 def test_a_swapped_card_yields_to_what_telematics_sees(match):

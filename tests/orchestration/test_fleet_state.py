@@ -12,7 +12,7 @@ from orchestration.steps.fleet_state import read_fleet_state
 from orchestration.steps.requests import RequestBook
 from orchestration.steps.return_forecasts import ReturnForecast
 from orchestration.steps.workplace import Workplace
-from planning.fallback import SocEvidence, estimate_soc
+from planning.fallback import CHARGER, SocEvidence, estimate_soc
 from planning.site_state import Expected, VehicleRequest
 from tests.reporting.depot import EVENING, Depot, hours
 
@@ -77,6 +77,20 @@ def test_every_reading_of_the_stay_counts_with_what_was_charged_since(tmp_path: 
     assert found.soc_pct == pytest.approx(30.4 + 28.8, abs=0.5)
 
 
+def test_what_the_station_reads_of_the_battery_goes_before_what_the_vehicle_sends(tmp_path: Path) -> None:
+    """The vehicle's own 85 % came later; they are what its maker's back end said in the morning."""
+    depot = Depot(tmp_path)
+    depot.vehicle("bus-1", connector_id=1)
+    depot.plug_in("bus-1", EVENING)
+    for minutes in (0, 5, 10):
+        depot.meter(EVENING + timedelta(minutes=minutes), 500.0 + minutes / 5, soc_pct=40.0 + minutes / 5)
+    depot.report("bus-1", EVENING + timedelta(minutes=12), 85.0)
+    known = evidence(depot, halves=1)
+    assert known.reading is not None
+    assert (known.reading.soc_pct, known.reading.source) == (42.0, CHARGER)
+    assert known.earlier == ((40.0, 2.0), (41.0, 1.0))
+
+
 def test_a_silent_meter_leaves_the_newest_reading_alone(tmp_path: Path) -> None:
     depot = Depot(tmp_path)
     depot.vehicle("bus-1", connector_id=1)
@@ -90,18 +104,22 @@ def test_a_silent_meter_leaves_the_newest_reading_alone(tmp_path: Path) -> None:
     assert known.reading.soc_pct == 37.0
 
 
-@pytest.mark.parametrize("has_trips", [False, True], ids=["seen elsewhere", "its trip ended"])
+@pytest.mark.parametrize("back_by", ["was seen elsewhere", "its trip ended", "was unplugged"])
 def test_who_stands_unplugged_drives_no_peak_up_and_later_holds_no_room(
-    settings: Settings, tmp_path: Path, *, has_trips: bool
+    settings: Settings, tmp_path: Path, back_by: str
 ) -> None:
     site = Workplace(settings).registry.site("north")
     depot = Depot(tmp_path)
     depot.vehicle("bus-1", connector_id=1)
     depot.duty("bus-1", EVENING + hours(12))
-    depot.report("bus-1", EVENING - hours(0.1), 40.0, at_site_id=None)
+    was_plugged = back_by == "was unplugged"
+    depot.report("bus-1", EVENING - hours(9 if was_plugged else 0.1), 40.0, at_site_id=None)
+    if was_plugged:
+        depot.report("bus-1", EVENING - hours(8.9), 40.0)
+        depot.plug_in("bus-1", EVENING - hours(8), ended_at=EVENING)
     for half in range(9):
         depot.report("bus-1", EVENING + half * hours(0.5) + hours(0.05), 40.0)
-    if has_trips:
+    if back_by == "its trip ended":
         depot.land("trip", at=EVENING, source="geotab", vehicle_id="bus-1", started_at=EVENING - hours(3),
                    ended_at=EVENING, end_site_id="north")  # fmt: skip
     asked = {stood_h: request_of(depot, site, stood_h=stood_h) for stood_h in (0.25, 1.0, 3.5)}

@@ -116,7 +116,9 @@ def test_readings_that_do_not_follow_the_meter_leave_the_newest_alone() -> None:
     assert estimate(jumped).soc_pct == pytest.approx(41.125)
 
 
-@pytest.mark.parametrize(("counted_kwh", "newest_pct", "is_stuck"), [(4.0, 40.0, True), (2.0, 40.0, False), (4.0, 44.0, False)])
+@pytest.mark.parametrize(
+    ("counted_kwh", "newest_pct", "is_stuck"), [(4.0, 40.0, True), (2.0, 40.0, False), (4.0, 44.0, False)]
+)
 def test_a_reading_that_stands_still_while_the_charger_counts_is_not_believed(
     counted_kwh: float, newest_pct: float, *, is_stuck: bool
 ) -> None:
