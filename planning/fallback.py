@@ -91,12 +91,16 @@ class SocEvidence:
 
 @dataclass(frozen=True, slots=True)
 class SocEstimate:
-    """The state of charge that a plan works with, in percent; its rung, its source, and when that was true."""
+    """The state of charge that a plan works with, in percent; its rung, its source, and when that was true.
+
+    ``counted_pp`` of it the charger has counted since.
+    """
 
     soc_pct: float
     rung: int
     source: str
     observed_at: datetime | None
+    counted_pp: float = 0.0
 
 
 def estimate_soc(
@@ -118,7 +122,7 @@ def estimate_soc(
     if evidence.charged_kwh or (evidence.earlier and evidence.charged_kwh is not None):
         soc_pct = min(100.0, _by_all_readings(evidence, reading.soc_pct, gain))
         rung, source = (1, reading.source) if fresh else (3, f"{reading.source} + charger meter")
-        return SocEstimate(soc_pct, rung, source, reading.observed_at)
+        return SocEstimate(soc_pct, rung, source, reading.observed_at, gain * (evidence.charged_kwh or 0.0))
     return SocEstimate(reading.soc_pct, 1 if fresh else 2, reading.source, reading.observed_at)
 
 
@@ -152,5 +156,6 @@ def _without_reading(evidence: SocEvidence, gain_pct_per_kwh: float) -> SocEstim
     if evidence.forecast_soc_pct is not None:
         source = "forecast at arrival" if evidence.forecast_rung <= 4 else "history"
         soc_pct = min(100.0, evidence.forecast_soc_pct + gained_pct)
-        return SocEstimate(soc_pct, max(4, evidence.forecast_rung), f"{source}{meter}{doubt}", evidence.forecast_at)
-    return SocEstimate(min(100.0, DEFAULT_SOC_PCT + gained_pct), 6, f"site default{meter}", None)
+        rung, source = max(4, evidence.forecast_rung), f"{source}{meter}{doubt}"
+        return SocEstimate(soc_pct, rung, source, evidence.forecast_at, gained_pct)
+    return SocEstimate(min(100.0, DEFAULT_SOC_PCT + gained_pct), 6, f"site default{meter}", None, gained_pct)

@@ -13,6 +13,12 @@ FEWEST_DAYS = 5
 UNKNOWN_MARGIN = 1.35
 """On the reference consumption of a vehicle without history: a laden winter day (reference/interfaces §6.5)."""
 
+READING_MARGIN_PP = 0.25
+"""Whole percents, weighed together over a stay, tell the SoC about so well."""
+
+CHARGE_MARGIN = 0.015
+"""Share of what has yet to be charged, or was only counted, by which a battery may differ from its papers."""
+
 CLASS_KWH_PER_KM = {"car": 0.18, "van": 0.28, "truck": 1.0, "bus": 1.2, "unknown": 0.3}
 """Typical consumption at 20 °C, where a vehicle has neither history nor a reference of its own."""
 
@@ -21,7 +27,7 @@ CLASS_KWH_PER_KM = {"car": 0.18, "van": 0.28, "truck": 1.0, "bus": 1.2, "unknown
 class Requirement:
     """The SoC to leave with, in percent, who asked for it, and the energy need behind it (None: dispatch said so).
 
-    ``margin_pp`` is planned on top of it: readings are rounded, old, and not quite of the battery that is there.
+    ``margin_pp`` is planned on top of it (``margin_pp()``).
     """
 
     soc_pct: float
@@ -33,6 +39,18 @@ class Requirement:
     def target_pct(self) -> float:
         """The SoC that is planned for."""
         return min(100.0, self.soc_pct + self.margin_pp)
+
+
+def margin_pp(*, missing_pp: float, counted_pp: float) -> float:
+    """Return what is planned on top of a required SoC, in points: for readings, and for a battery unlike its papers.
+
+    It melts as the vehicle is charged, so that no peak is driven up at the end for what was doubtful in the evening.
+
+    Args:
+        missing_pp: What is to be charged yet.
+        counted_pp: What the charger has counted since the reading that the SoC rests on.
+    """
+    return READING_MARGIN_PP + CHARGE_MARGIN * (max(missing_pp, 0.0) + max(counted_pp, 0.0))
 
 
 def consumption_p90(days: pl.DataFrame) -> pl.DataFrame:

@@ -11,13 +11,14 @@ import polars as pl
 from core.time_grid import SLOT, floor_to_slot
 from orchestration.steps.fleet_state import FleetState
 from orchestration.steps.plan import site_state
-from orchestration.steps.requests import SOC_MARGIN_PP, vehicle_spec
+from orchestration.steps.requests import vehicle_spec
 from orchestration.steps.site_inputs import SiteInputs, read_site_inputs
 from orchestration.steps.workplace import Workplace
 from planning.counterfactual import FORESIGHT, Hindsight, Stay, hindsight, judged
 from planning.documents import problem_from_record
 from planning.feasibility import measure
 from planning.model import FloatArray, Problem
+from planning.requirements import READING_MARGIN_PP
 from planning.site_signals import site_import
 from planning.site_state import SiteState, phase_share
 from reporting.loading import load_view
@@ -155,7 +156,7 @@ def _stay(workplace: Workplace, line: DepartureLine, readings: pl.DataFrame) -> 
         connector_max_kw=connector.max_kw * share,
         connector_min_kw=connector.min_kw * share,
         group_id=connector.group_id,
-        margin_pp=SOC_MARGIN_PP,
+        margin_pp=READING_MARGIN_PP,
         connector=(connector.station_id, connector.connector_id),
     )
 

@@ -17,6 +17,7 @@ from planning.requirements import (
     UNKNOWN_MARGIN,
     Requirement,
     consumption_p90,
+    margin_pp,
     required_soc,
 )
 from planning.site_state import ArrivalEstimate, Expected, VehicleRequest, VehicleSpec
@@ -35,9 +36,6 @@ UNPLUGGED_BEFORE = timedelta(minutes=10)
 OVERDUE_DEPARTURE = timedelta(minutes=30)
 RETURN_MARGIN = timedelta(hours=2)
 LEAST_STAY = timedelta(hours=1)
-SOC_MARGIN_PP = 1.0
-"""Readings come every half hour and are rounded; batteries and chargers are not quite what their papers say."""
-
 IDLE_SOC_PCT = 80.0
 """What a vehicle without a duty ahead is charged to: ready for most things, easy on the battery."""
 
@@ -89,12 +87,13 @@ class RequestBook:
         arrival, ready_from = self._arrival(state)
         duty = next((duty for duty in state.upcoming if duty["planned_departure_at"] > ready_from), None)
         departure_at, source = self._departure(duty)
-        transaction = state.transaction
+        transaction, soc = state.transaction, self._soc(state, spec)
+        required = self.requirement(vehicle, duty)
         return VehicleRequest(
             spec=spec,
             requested_departure_at=departure_at,
-            soc=self._soc(state, spec),
-            requirement=self.requirement(vehicle, duty),
+            soc=soc,
+            requirement=required if duty is None else _with_margin(required, soc),
             plugged_at=None if transaction is None else (transaction.station_id, transaction.connector_id),
             transaction_id=None if transaction is None else transaction.transaction_id,
             arrival=arrival,
@@ -184,14 +183,18 @@ class RequestBook:
         if duty is None:
             return Requirement(max(IDLE_SOC_PCT, self.site.reserve_soc_pct), "no duty ahead", None)
         reference = vehicle.reference_kwh_per_km or CLASS_KWH_PER_KM[vehicle.vehicle_class]
-        required = required_soc(
+        return required_soc(
             dispatch_soc_pct=duty["min_target_soc_pct"],
             distance_km=duty["distance_km"],
             kwh_per_km=self.consumption.get(vehicle.vehicle_id, reference * UNKNOWN_MARGIN),
             usable_kwh=spec.battery_kwh,
             reserve_soc_pct=self.site.reserve_soc_pct,
         )
-        return replace(required, margin_pp=SOC_MARGIN_PP)
+
+
+def _with_margin(required: Requirement, soc: SocEstimate) -> Requirement:
+    missing_pp = required.soc_pct - soc.soc_pct
+    return replace(required, margin_pp=margin_pp(missing_pp=missing_pp, counted_pp=soc.counted_pp))
 
 
 def vehicle_spec(vehicle: Vehicle) -> VehicleSpec:

@@ -8,7 +8,6 @@ from typing import Protocol
 from planning.fallback import Reading
 from planning.site_state import ConnectorKey, VehicleRequest
 
-
 Readings = tuple[tuple[Reading, float], ...]
 """Readings of a battery, oldest first, each with the grid-side energy that had been counted when it was taken."""
 
