@@ -21,6 +21,9 @@ DEFAULT_SOC_PCT = 20.0
 """Rung 6: low enough that a vehicle nobody knows anything of is charged first rather than forgotten."""
 
 
+FORECAST_RUNG = 4
+"""From here on nothing but a forecast or a rule speaks of the battery."""
+
 CHARGER = "charger"
 """Source of readings that a DC station has of the battery itself."""
 

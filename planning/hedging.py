@@ -13,6 +13,7 @@ from datetime import datetime
 import numpy as np
 
 from planning.assembly import Assembled, assemble
+from planning.fallback import SocEstimate
 from planning.feasibility import measure
 from planning.model import FloatArray, Plan, Problem
 from planning.optimiser.relaxation import relax
@@ -77,14 +78,17 @@ def leant(request: VehicleRequest, share: float) -> VehicleRequest:
     """Return a request whose arrival and SoC lie so far from the expected towards the careful side.
 
     One that is not expected any more has no arrival short of the careful side: limits keep room for it, but no peak is
-    paid for it before it is there.
+    paid for it before it is there. Of one that is plugged in, the SoC alone is not known yet.
     """
     expected, arrival = request.expected, request.arrival
-    if expected is None or arrival is None or share >= 1.0:
+    if expected is None or share >= 1.0:
+        return request
+    if request.plugged_at is not None:
+        return replace(request, soc=_between(request.soc, expected.soc_pct, share))
+    if arrival is None:
         return request
     if expected.arrival_at is None:
         return replace(request, arrival=None)
-    soc_pct = expected.soc_pct + share * (request.soc.soc_pct - expected.soc_pct)
     return replace(
         request,
         arrival=replace(
@@ -92,8 +96,12 @@ def leant(request: VehicleRequest, share: float) -> VehicleRequest:
             at=expected.arrival_at + share * (arrival.at - expected.arrival_at),
             source=f"{arrival.source}, of which {share:.0%}, as the limits leave room for the rest",
         ),
-        soc=replace(request.soc, soc_pct=soc_pct),
+        soc=_between(request.soc, expected.soc_pct, share),
     )
+
+
+def _between(careful: SocEstimate, expected_pct: float, share: float) -> SocEstimate:
+    return replace(careful, soc_pct=expected_pct + share * (careful.soc_pct - expected_pct))
 
 
 def _short_kwh(problem: Problem, after: Problem | None = None) -> float:

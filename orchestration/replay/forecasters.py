@@ -50,7 +50,7 @@ RUN = {
 class Knowledge:
     """What can be asked of the past of a site: states of its vehicles, forecasts of returns, consumption at the start.
 
-    ``matches_at`` says which vehicle each transaction belongs to (``RUN``: the night's so far), of those that name none.
+    ``matches_at`` says which vehicle each of the night's transactions (``RUN``) belongs to that name none.
 
     Whoever asks twice is answered from memory, so that contenders and faults of one night share the work.
     """
@@ -102,6 +102,7 @@ class PlatformForecaster:
     forecast_every: timedelta = SLOT
     _arrivals: dict[str, ReturnForecast] = field(default_factory=dict)
     _runs: dict[str, Run] = field(default_factory=dict)
+    _told_until: dict[str, datetime] = field(default_factory=dict)
 
     def requests(self, seen: Observation) -> Sequence[VehicleRequest]:
         """Return the requests of the span's vehicles, as the platform would make them at that instant."""
@@ -155,13 +156,19 @@ class PlatformForecaster:
         if state is None:
             return None
         if vehicle_id in plugged:
-            return self._plugged(state, plugged[vehicle_id])
+            return replace(self._plugged(state, plugged[vehicle_id]), tells_after=self._tells_after(vehicle_id, seen))
         if state.presence != "plugged":
             return state
         # The record has it plugged in, and counts what it was given there; the replay has not, or nobody knows where.
         told = seen.unplaced.get(vehicle_id)
         evidence = SocEvidence(reading=told[-1][0]) if told else state.evidence
         return replace(state, presence="at_depot", transaction=None, evidence=evidence)
+
+    def _tells_after(self, vehicle_id: str, seen: Observation) -> timedelta | None:
+        """Return how late telematics tells of a vehicle; None where it has told nothing new since the last look."""
+        until, before = seen.seen_until.get(vehicle_id, seen.at), self._told_until.get(vehicle_id)
+        self._told_until[vehicle_id] = until
+        return seen.at - until if before is None or until > before else None
 
     def _plugged(self, state: VehicleState, one: PluggedIn) -> VehicleState:
         station_id, connector_id = one.connector

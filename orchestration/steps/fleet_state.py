@@ -22,6 +22,9 @@ SETTLING = timedelta(minutes=15)
 ARRIVAL_REPORT = timedelta(minutes=45)
 """A vehicle tells of its battery within this of being plugged in, or not at all."""
 
+SILENT_AFTER = timedelta(minutes=60)
+"""A vehicle that has sent nothing for so long, not even old news, is not waited for."""
+
 LATE_DEPARTURE = timedelta(hours=3)
 """A vehicle still plugged in this long after its planned departure is taken to leave any moment, not never."""
 
@@ -45,8 +48,9 @@ class OpenTransaction:
 class VehicleState:
     """A vehicle at ``as_of``: where it is, its battery's evidence, and the duties it has not left for yet, in order.
 
-    ``back_at`` is the latest of when its last trip ended, when it was last seen elsewhere than now, and when it was last
-    unplugged; None where nobody knows.
+    ``back_at`` is the latest of when its last trip ended, when it was last seen elsewhere than now, and when it was
+    last unplugged; None where nobody knows. ``tells_after`` is how late its telematics tells of anything, as long as it
+    goes on telling; None while it is silent.
     """
 
     vehicle: Vehicle
@@ -56,6 +60,7 @@ class VehicleState:
     has_red_telltale: bool
     upcoming: tuple[Row, ...]
     back_at: datetime | None = None
+    tells_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,7 @@ def read_fleet_state(landing: Landing, registry: Registry, *, site_id: str, as_o
                 has_red_telltale=bool(seen.get("has_red_battery_telltale")),
                 upcoming=_upcoming(duties.get(vehicle.vehicle_id, []), as_of, trip),
                 back_at=_back_at(seen, trip, unplugged.get(vehicle.vehicle_id)),
+                tells_after=_tells_after(seen, as_of),
             )
         )
     return FleetState(tuple(states), tuple(transactions))
@@ -183,6 +189,7 @@ def _last_known(snapshots: pl.DataFrame) -> pl.DataFrame:
             .last()
             .alias("away_at"),
             pl.col("observed_at").last().alias("seen_at"),
+            pl.col("available_at").last().alias("told_at"),
             pl.col("has_red_battery_telltale").drop_nulls().last(),
         )
     )
@@ -218,6 +225,13 @@ def _presence(transaction: OpenTransaction | None, seen: Row, trip: Row | None, 
 def _back_at(seen: Row, trip: Row | None, unplugged_at: datetime | None) -> datetime | None:
     known = [at for at in (seen.get("away_at"), trip and trip["ended_at"], unplugged_at) if at]
     return max(known, default=None)
+
+
+def _tells_after(seen: Row, as_of: datetime) -> timedelta | None:
+    if not seen or as_of - seen["told_at"] > SILENT_AFTER:
+        return None
+    lag: timedelta = seen["told_at"] - seen["seen_at"]
+    return lag
 
 
 def _evidence(

@@ -9,9 +9,9 @@ import polars as pl
 
 from ingestion.registry.models import Site, Vehicle
 from ml.fleet import FleetFacts
-from orchestration.steps.fleet_state import VehicleState
+from orchestration.steps.fleet_state import ARRIVAL_REPORT, VehicleState
 from orchestration.steps.return_forecasts import ReturnForecast, with_fleet_caution
-from planning.fallback import SocEstimate, estimate_soc
+from planning.fallback import FORECAST_RUNG, SocEstimate, estimate_soc
 from planning.requirements import (
     CLASS_KWH_PER_KM,
     UNKNOWN_MARGIN,
@@ -101,7 +101,7 @@ class RequestBook:
             has_red_telltale=state.has_red_telltale,
             departure_source=source,
             unplugged_before=UNPLUGGED_BEFORE if source == "dispatch" else timedelta(0),
-            expected=self._expected(state),
+            expected=self._expected(state, soc),
         )
 
     def _arrival(self, state: VehicleState) -> tuple[ArrivalEstimate | None, datetime]:
@@ -121,14 +121,24 @@ class RequestBook:
             return ArrivalEstimate(at, source, max(4, forecast.rung), forecast.newest_input_at), back_at + LEAST_STAY
         return self._return_without_forecast(state)
 
-    def _expected(self, state: VehicleState) -> Expected | None:
-        """Return what is likely of a vehicle that is not plugged in; None where only the careful side is known."""
+    def _expected(self, state: VehicleState, soc: SocEstimate) -> Expected | None:
+        """Return what is likely of a vehicle of which more will be known; None where only the careful side counts."""
+        if state.presence == "plugged":
+            likely = self._likely_soc(state) if self._is_to_be_told(state, soc) else None
+            return None if likely is None else Expected(None, likely.soc_pct)
         if self._stood(state) > DOUBTED_AFTER:
             return Expected(None, 0.0)
         forecast = self.returns.get(state.vehicle.vehicle_id)
         if state.presence != "out" or forecast is None or forecast.median_soc_pct is None:
             return None
         return Expected(max(forecast.median_at, self.as_of) + PLUG_IN_DELAY, forecast.median_soc_pct)
+
+    def _is_to_be_told(self, state: VehicleState, soc: SocEstimate) -> bool:
+        """Say whether late telematics is still to tell with what a plugged vehicle came."""
+        transaction, lag = state.transaction, state.tells_after
+        if transaction is None or lag is None or soc.rung < FORECAST_RUNG:
+            return False
+        return self.as_of < transaction.started_at + lag + ARRIVAL_REPORT
 
     def _stood(self, state: VehicleState) -> timedelta:
         """Return for how long a vehicle has stood at the depot unplugged; nothing where nobody knows since when."""
@@ -151,31 +161,24 @@ class RequestBook:
         return planned, "dispatch"
 
     def _soc(self, state: VehicleState, spec: VehicleSpec) -> SocEstimate:
-        evidence = state.evidence
-        vehicle_id = state.vehicle.vehicle_id
-        forecast = self.returns.get(vehicle_id) or self.arrivals.get(vehicle_id)
-        if state.presence == "out":
-            # A vehicle on the road arrives with less than it shows now: only the forecast speaks of arrival.
-            evidence = replace(evidence, moved_since=True)
+        """Return the SoC on the careful side."""
+        forecast = self._forecast(state)
         low_pct = None if forecast is None else forecast.planned_soc_pct
         if forecast is not None and state.presence == "plugged" and forecast.lowest_soc_pct is not None:
             # It is here and nothing tells of its battery: there will be no later forecast to mend this one.
             low_pct = forecast.lowest_soc_pct
-        if forecast is not None and low_pct is not None:
-            evidence = replace(
-                evidence,
-                forecast_soc_pct=low_pct,
-                forecast_rung=forecast.rung,
-                forecast_at=forecast.newest_input_at,
-                forecast_high_soc_pct=forecast.high_soc_pct,
-            )
-        return estimate_soc(
-            evidence,
-            as_of=self.as_of,
-            fresh_within=FRESH_WITHIN,
-            usable_kwh=spec.battery_kwh,
-            efficiency=spec.efficiency or 0.9,
-        )
+        return _estimated(state, spec, forecast, low_pct, self.as_of)
+
+    def _likely_soc(self, state: VehicleState) -> SocEstimate | None:
+        """Return the SoC that is likely where nothing tells it; None without a forecast."""
+        forecast = self._forecast(state)
+        if forecast is None or forecast.median_soc_pct is None:
+            return None
+        return _estimated(state, vehicle_spec(state.vehicle), forecast, forecast.median_soc_pct, self.as_of)
+
+    def _forecast(self, state: VehicleState) -> ReturnForecast | None:
+        vehicle_id = state.vehicle.vehicle_id
+        return self.returns.get(vehicle_id) or self.arrivals.get(vehicle_id)
 
     def requirement(self, vehicle: Vehicle, duty: Row | None) -> Requirement:
         """Return the SoC that a vehicle must leave with for a duty, and who asked for it."""
@@ -190,6 +193,31 @@ class RequestBook:
             usable_kwh=spec.battery_kwh,
             reserve_soc_pct=self.site.reserve_soc_pct,
         )
+
+
+def _estimated(
+    state: VehicleState, spec: VehicleSpec, forecast: ReturnForecast | None, soc_pct: float | None, as_of: datetime
+) -> SocEstimate:
+    """Return the SoC that the ladder finds with a value of the forecast at arrival."""
+    evidence = state.evidence
+    if state.presence == "out":
+        # A vehicle on the road arrives with less than it shows now: only the forecast speaks of arrival.
+        evidence = replace(evidence, moved_since=True)
+    if forecast is not None and soc_pct is not None:
+        evidence = replace(
+            evidence,
+            forecast_soc_pct=soc_pct,
+            forecast_rung=forecast.rung,
+            forecast_at=forecast.newest_input_at,
+            forecast_high_soc_pct=forecast.high_soc_pct,
+        )
+    return estimate_soc(
+        evidence,
+        as_of=as_of,
+        fresh_within=FRESH_WITHIN,
+        usable_kwh=spec.battery_kwh,
+        efficiency=spec.efficiency or 0.9,
+    )
 
 
 def _with_margin(required: Requirement, soc: SocEstimate) -> Requirement:
