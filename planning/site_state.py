@@ -152,7 +152,7 @@ class VehicleSpec:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """When a vehicle of which more will be known comes and with which SoC, as likely earlier as later, and more as less.
+    """When a vehicle of which more will be known comes and with which SoC, as likely earlier as later, more as less.
 
     ``arrival_at`` None: it is plugged in, or it may come, but as a rule it does not any more.
     """

@@ -185,7 +185,11 @@ def contender(policy: str, forecaster: Forecaster) -> Contender:
 def forecasters_of(place: ReplayPlace, night: Night, options: ReplayOptions) -> Forecasters:
     """Return what makes a policy's forecaster on a night; they share what they ask of the past."""
     knowledge = Knowledge.of(
-        place, site_id=night.site_id, start_at=night.start_at, models_dir=_trained(place, night, options)
+        place,
+        site_id=night.site_id,
+        start_at=night.start_at,
+        vehicle_ids=night.vehicle_ids,
+        models_dir=_trained(place, night, options),
     )
     site = place.registry.site(night.site_id)
 

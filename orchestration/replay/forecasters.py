@@ -61,8 +61,13 @@ class Knowledge:
     matches_at: MatchesAt
 
     @classmethod
-    def of(cls, workplace: Workplace, *, site_id: str, start_at: datetime, models_dir: Path) -> "Knowledge":
-        """Return what the platform knew of a site from an instant on, with models that were no newer."""
+    def of(
+        cls, workplace: Workplace, *, site_id: str, start_at: datetime, vehicle_ids: frozenset[str], models_dir: Path
+    ) -> "Knowledge":
+        """Return what the platform knew of a site from an instant on, with models that were no newer.
+
+        Only ``vehicle_ids`` come into question for transactions that name none: where the others stand is not replayed.
+        """
         landing, registry = workplace.landing, workplace.registry
 
         @cache
@@ -83,7 +88,12 @@ class Knowledge:
         consumption = daily_consumption(
             recent_facts(landing, site_id=site_id, as_of=start_at, models_dir=models_dir), vehicles
         )
-        return cls(states_at, returns_at, consumption, _matcher(landing, vehicles, site_id))
+        return cls(
+            states_at,
+            returns_at,
+            consumption,
+            _matcher(landing, [one for one in vehicles if one.vehicle_id in vehicle_ids], site_id),
+        )
 
 
 @dataclass
@@ -100,7 +110,7 @@ class PlatformForecaster:
     vehicle_ids: frozenset[str]
     knowledge: Knowledge
     forecast_every: timedelta = SLOT
-    _arrivals: dict[str, ReturnForecast] = field(default_factory=dict)
+    _forecasts: dict[str, list[tuple[datetime, ReturnForecast]]] = field(default_factory=dict)
     _runs: dict[str, Run] = field(default_factory=dict)
     _told_until: dict[str, datetime] = field(default_factory=dict)
 
@@ -111,18 +121,25 @@ class PlatformForecaster:
         awaited = self.vehicle_ids - seen.gone - plugged.keys()
         returns = {vehicle_id: self._return(vehicle_id, seen) for vehicle_id in sorted(awaited)}
         known = {vehicle_id: forecast for vehicle_id, forecast in returns.items() if forecast is not None}
-        self._arrivals |= known | self._before_they_came(plugged)
-        book = self.book(seen.at, known)
+        for vehicle_id, forecast in known.items():
+            self._forecasts.setdefault(vehicle_id, []).append((seen.at, forecast))
+        book = self.book(seen.at, known, self._before_they_came(plugged))
         states = [self._state(vehicle_id, seen, plugged) for vehicle_id in sorted(self.vehicle_ids - seen.gone)]
         requests = book.requests([state for state in states if state is not None])
         return [request for request in requests if request.requested_departure_at <= self.end_at]
 
     def _before_they_came(self, plugged: Mapping[str, PluggedIn]) -> dict[str, ReturnForecast]:
-        """Return forecasts of vehicles that were plugged in before any plan was made, as they were an hour before."""
+        """Return each plugged vehicle's last forecast of before it came; before any plan was made, that of an hour ago.
+
+        Whoever is recognised late was waited for until then, with forecasts of a return that was over.
+        """
         found: dict[str, ReturnForecast] = {}
-        for vehicle_id in plugged.keys() - self._arrivals.keys():
-            at = self.start_at + (plugged[vehicle_id].plugged_at - BEFORE_PLUG_IN - self.start_at) // SLOT * SLOT
-            forecast = self.knowledge.returns_at(at).get(vehicle_id) if at >= self.start_at else None
+        for vehicle_id, one in plugged.items():
+            made = [forecast for at, forecast in self._forecasts.get(vehicle_id, ()) if at <= one.plugged_at]
+            at = self.start_at + (one.plugged_at - BEFORE_PLUG_IN - self.start_at) // SLOT * SLOT
+            forecast = (
+                made[-1] if made else self.knowledge.returns_at(at).get(vehicle_id) if at >= self.start_at else None
+            )
             if forecast is not None:
                 found[vehicle_id] = forecast
         return found
@@ -140,10 +157,10 @@ class PlatformForecaster:
         found = self.knowledge.matches_at(seen.at, tuple(self._runs.values()))
         return replace(seen, plugged=tuple(_named(one, found, seen) for one in seen.plugged))
 
-    def book(self, at: datetime, returns: Returns) -> RequestBook:
-        """Return the request book of an instant."""
+    def book(self, at: datetime, returns: Returns, arrivals: Returns) -> RequestBook:
+        """Return the request book of an instant, with forecasts of who is out and of who has come, before they came."""
         horizon_end = self.end_at + timedelta(days=1)
-        return RequestBook(self.site, at, horizon_end, returns, self.knowledge.consumption, self._arrivals)
+        return RequestBook(self.site, at, horizon_end, returns, self.knowledge.consumption, arrivals)
 
     def _return(self, vehicle_id: str, seen: Observation) -> ReturnForecast | None:
         """Return the forecast of a vehicle that is out, made with what its telematics had told by then."""
