@@ -23,7 +23,8 @@ WEIGHTS: Final = {
     "has_token": 0.95,  # cards are swapped now and then
     "plugged_then": 0.75,  # telematics saw the cable connect around the start
     "arrived_then": 0.35,  # it came to the depot shortly before; so did others
-    "stopped_then": 0.3,  # a trip of it ended shortly before, nobody says where
+    "just_stopped": 0.35,  # a trip of it ended minutes before, nobody says where
+    "stopped_then": 0.2,  # within the hour before
     "is_plugged": 0.3,  # it is plugged in while the transaction runs
     "in_own_bay": 0.3,
 }
@@ -34,6 +35,7 @@ OWN_BAY_DOUBT: Final = 0.5  # what is left of the doubt about a place in its own
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 LONGEST_PLUG_GAP: Final = timedelta(minutes=90)  # a cable that connected within a longer gap dates nothing
 ARRIVAL_TO_PLUG: Final = timedelta(minutes=60)
+STOP_TO_PLUG: Final = timedelta(minutes=15)
 SOON: Final = timedelta(minutes=30)
 SETTLING: Final = timedelta(minutes=2)  # the first samples after a start may still be of before
 DRIVING_KMH: Final = 5.0
@@ -201,11 +203,13 @@ def _with_arrival(pairs: pl.DataFrame, arrivals: pl.DataFrame) -> pl.DataFrame:
 
 
 def _with_stop(pairs: pl.DataFrame, stops: pl.DataFrame) -> pl.DataFrame:
-    """Add whether the vehicle's last trip ended shortly before the start, at a place that nobody named."""
+    """Add whether the vehicle's last trip ended shortly, or just, before the start, at a place that nobody named."""
     first = pairs.with_columns(sought_at=pl.col("started_at") + CLOCK_TOLERANCE)
     joined = _nearest(first, stops.drop("after_at"), "by_at", strategy="backward")
     shortly_before = (pl.col("started_at") <= pl.col("by_at") + ARRIVAL_TO_PLUG) & pl.col("at_site_id").is_null()
-    return _told(joined, "stopped_then", shortly_before & ~pl.col("arrived_then"), "sought_at", "by_at", "at_site_id")
+    just_before = shortly_before & (pl.col("started_at") <= pl.col("by_at") + STOP_TO_PLUG)
+    dated = joined.with_columns(just_stopped=just_before.fill_null(value=False))
+    return _told(dated, "stopped_then", shortly_before, "sought_at", "by_at", "at_site_id")
 
 
 def _with_state(pairs: pl.DataFrame, cable: pl.DataFrame, drives: pl.DataFrame) -> pl.DataFrame:

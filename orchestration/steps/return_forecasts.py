@@ -77,7 +77,7 @@ def return_forecasts(rows: pl.DataFrame) -> dict[str, ReturnForecast]:
                 newest_input_at=row["newest_input_at"],
                 name=row["name"],
                 high_soc_pct=arrival.get("q975"),
-                lowest_soc_pct=arrival.get("q025"),
+                lowest_soc_pct=arrival.get("q05"),
             ),
         )
     return found
