@@ -153,3 +153,31 @@ def test_who_is_plugged_in_and_tells_nothing_is_taken_to_have_come_with_the_leas
     found = book.request(fleet.vehicles[0]).soc
     assert found.rung == 4
     assert found.soc_pct == pytest.approx(22.0 + 100 * 10.0 * EFFICIENCY / USABLE_KWH)
+
+
+@pytest.mark.parametrize(
+    ("late_h", "asked_h", "is_awaited"),
+    [(2.0, 1.0, True), (2.0, 2.9, False), (0.1, 1.0, False)],
+    ids=["will be told", "should have been told", "tells nothing"],
+)
+def test_late_telematics_of_a_plugged_vehicle_is_waited_for_as_long_as_it_goes_on(
+    settings: Settings, tmp_path: Path, *, late_h: float, asked_h: float, is_awaited: bool
+) -> None:
+    """Its reports come so late; the last was of the way home."""
+    depot = Depot(tmp_path)
+    depot.vehicle("bus-1", connector_id=1)
+    depot.plug_in("bus-1", EVENING)
+    depot.meter(EVENING, 500.0)
+    observed_at = EVENING - hours(0.6)
+    told_at = EVENING + hours(asked_h - 0.1) if late_h > 1 else observed_at + hours(late_h)
+    soc_pct = 55.0 if told_at - hours(late_h) < EVENING else None
+    depot.report("bus-1", told_at - hours(late_h), soc_pct, at_site_id=None, available_at=told_at)
+    depot.land("trip", at=EVENING - hours(0.1), source="geotab", vehicle_id="bus-1", started_at=EVENING - hours(3),
+               ended_at=EVENING - hours(0.1), end_site_id="north")  # fmt: skip
+    as_of = EVENING + hours(asked_h)
+    state = read_fleet_state(depot.landing, registry(), site_id="north", as_of=as_of).vehicles[0]
+    forecast = ReturnForecast(EVENING, EVENING + hours(1), 40.0, 30.0, 4, EVENING, "trees", lowest_soc_pct=22.0)
+    site = Workplace(settings).registry.site("north")
+    request = RequestBook(site, as_of, as_of + hours(36), {}, {}, {"bus-1": forecast}).request(state)
+    assert request.soc.soc_pct == pytest.approx(22.0)
+    assert request.expected == (Expected(None, 40.0) if is_awaited else None)

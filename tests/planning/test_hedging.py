@@ -101,6 +101,17 @@ def test_a_tight_night_that_can_be_caught_up_with_is_planned_as_expected() -> No
     assert hedged.leaning == 0.0
 
 
+def test_who_is_plugged_in_and_still_to_be_told_of_is_planned_as_likely_where_there_is_room() -> None:
+    """Its telematics is late: at worst it came with 20 %, most likely with 50."""
+    here = van(0, plugged_at=("CP-0", 1), transaction_id="t", expected=Expected(None, 50.0))
+    roomy = hedge(site(100.0), [here], as_of=START, planner=draft)
+    assert roomy.leaning == 0.0
+    assert roomy.assembled.problem.fleet.start_soc_pct.tolist() == [50.0]
+    tight = hedge(site(3.5), [here], as_of=START, planner=draft)
+    assert tight.leaning == 1.0
+    assert tight.assembled.problem.fleet.start_soc_pct.tolist() == [20.0]
+
+
 def test_nothing_is_hedged_where_nothing_is_expected() -> None:
     plain = [replace(request, expected=None) for request in yard()]
     hedged = hedge(site(100.0), plain, as_of=START, planner=draft)

@@ -5,20 +5,22 @@ from datetime import timedelta
 
 import pytest
 
+from planning.fallback import CHARGER
 from planning.replay.faults import FAULTS, FROZEN_AT_PCT, LATE_BY, OUTAGE_AFTER, Disturbed, is_hit
 from planning.replay.loop import Contender, replay
 from planning.replay.observation import Observation
 from planning.replay.policies import policy_of
+from planning.site_state import ConnectorState
 from tests.planning.replay.yard import START, Timetable, stay, world
 
 STAYS = [stay(number, kind="tram", arrive_h=3 + number, need=60) for number in range(4)]
 HIT = [one.vehicle_id for one in STAYS if is_hit(one.vehicle_id, 3)]
 
 
-def seen_under(name: str) -> list[Observation]:
+def seen_under(name: str, **changes: object) -> list[Observation]:
     """Return what the inner forecaster saw under a fault."""
     fault, inner = FAULTS[name], Timetable(STAYS)
-    over = fault.world(world(STAYS))
+    over = fault.world(world(STAYS, **changes))
     replay(over, Contender("planned", Disturbed(inner, fault, over), policy_of("edf")))
     return inner.seen
 
@@ -62,6 +64,17 @@ def test_an_outage_leaves_readings_of_before() -> None:
         readings = [reading for one in seen.plugged for reading, _ in one.readings]
         assert all(reading.observed_at <= silent_at for reading in readings)
         assert bool(seen.seen_until) == (seen.at > silent_at)
+
+
+@pytest.mark.parametrize("name", ["none", "stale_soc", "frozen_soc", "lost_ids", "telematics_outage"])
+def test_what_a_dc_station_reads_by_the_cable_no_fault_of_telematics_touches(name: str) -> None:
+    dc = tuple(ConnectorState(f"CP-{number}", 1, "dc", 11.0, 4.14, 4.2) for number in range(4))
+    last = [seen for seen in seen_under(name, connectors=dc) if len(seen.plugged) == 4][-1]
+    for one in last.plugged:
+        assert one.reading is not None
+        assert (one.reading.source, one.reading.observed_at) == (CHARGER, last.at)
+        assert one.charged_kwh == 0.0
+    assert all(not one.station_readings for seen in seen_under(name) for one in seen.plugged)
 
 
 def test_a_dead_charger_gives_nothing_to_anybody() -> None:
