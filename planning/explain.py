@@ -139,6 +139,9 @@ def _by_connector(short: ShortVehicles, in_scope_kwh: FloatArray, alone_kwh: Flo
 def _by_vehicle(short: ShortVehicles, alone_kwh: FloatArray) -> dict[int, Reason]:
     """Explain what the vehicle could not reach even if it were alone, by the first thing that would help."""
     fleet = short.part.fleet
+    places = np.flatnonzero(alone_kwh > SHORT_KWH).tolist()
+    if not places:
+        return {}
     no_floor = short.short_kwh(short.stay_kw(), least_kw=np.zeros(fleet.size))
     slots = short.missing_slots()
     later = fleet.departure_slot + np.where(np.isfinite(slots), slots, 0).astype(np.int64)
@@ -148,7 +151,7 @@ def _by_vehicle(short: ShortVehicles, alone_kwh: FloatArray) -> dict[int, Reason
     faster = short.short_kwh(short.stay_kw(short.with_more_power(more_kw)), curve=short.with_more_power(more_kw))
     untapered = short.short_kwh(short.stay_kw(), curve=short.without_taper())
     reasons = {}
-    for place in np.flatnonzero(alone_kwh > SHORT_KWH).tolist():
+    for place in places:
         helps = alone_kwh[place] - SHORT_KWH / 2
         least, end = float(fleet.min_power_kw[place]), float(fleet.taper_end_fraction[place])
         if no_floor[place] < helps:

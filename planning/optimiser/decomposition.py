@@ -23,7 +23,7 @@ from planning.optimiser.sample import sampled_prices
 from planning.optimiser.scope import Scope
 from planning.optimiser.site import Site, add_site, cost_without_vehicles
 
-BLOCKS = 40
+BLOCKS = 80
 GAP = 5e-4
 MAX_ROUNDS = 80
 MARGIN = 0.1

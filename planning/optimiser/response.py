@@ -97,7 +97,7 @@ class TaperedVehicles:
 
 
 class FleetResponse:
-    """The best response of all vehicles of a problem within a scope."""
+    """The best response of all vehicles of a problem within a scope; its threads end with it."""
 
     def __init__(self, problem: Problem, scope: Scope) -> None:
         self.need_kwh, self.shortfall_price = problem.fleet.need_kwh, shortfall_prices(problem)
@@ -111,6 +111,7 @@ class FleetResponse:
         chunks = [ordered[begin : begin + CHUNK] for begin in range(0, len(ordered), CHUNK)]
         self._tapered: list[TaperedVehicles] = [_tapered(problem, scope, rows) for rows in chunks]
         self._flat = _flat(problem, scope, np.flatnonzero(~is_tapered))
+        self._pool = ThreadPoolExecutor(max_workers=THREADS)
 
     def respond(self, price: FloatArray) -> FloatArray:
         """Return every vehicle's energies [N, T] in kWh at prices [N, T] (or [T], the same for all) per kWh."""
@@ -121,8 +122,7 @@ class FleetResponse:
             taken[part.rows] = part.respond(prices[part.rows])
 
         # NumPy lets go of the interpreter while it works on large arrays, and no two parts share a row.
-        with ThreadPoolExecutor(max_workers=THREADS) as pool:
-            list(pool.map(answer, [*self._tapered, self._flat]))
+        list(self._pool.map(answer, [*self._tapered, self._flat]))
         return taken
 
     def shortfall_cost(self, taken_kwh: FloatArray) -> FloatArray:
