@@ -57,15 +57,16 @@ class _Yardstick:
     least_cost: float
     least_shortfall_kwh: float
     without_vehicles: float
+    slot_price: FloatArray
 
     @classmethod
     def of(cls, problem: Problem, bound: Relaxation) -> "_Yardstick":
         figures = measure(problem, bound.power_kw, bound.battery_kw)
         short_kwh = float(figures.shortfall_kwh.sum())
-        return cls(problem, figures.cost.total, short_kwh, cost_without_vehicles(problem))
+        return cls(problem, figures.cost.total, short_kwh, cost_without_vehicles(problem), bound.slot_price)
 
     def judge(self, assignment: Assignment) -> _Judged:
-        relaxed = relax(self.problem, assigned_scope(self.problem, assignment))
+        relaxed = relax(self.problem, assigned_scope(self.problem, assignment), start_price=self.slot_price)
         figures = measure(self.problem, relaxed.power_kw, relaxed.battery_kw)
         return _Judged(assignment, relaxed, figures.cost.total, float(figures.shortfall_kwh.sum()))
 
