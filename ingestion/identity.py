@@ -40,17 +40,28 @@ def match_sessions(
         ``session_match`` rows, sorted by key, ready for ``Landing.append(…, source=SOURCE)``; those that say what the
         version landed last says equal it, so that appending them lands nothing.
     """
-    transactions = _transactions(landing, registry, as_of=as_of, since=since)
-    evidence = Evidence(
-        transactions=transactions,
+    evidence = evidence_at(landing, registry, as_of=as_of, since=since, overrides=overrides)
+    matches = match_evidence(evidence, as_of=as_of)
+    return _as_versions(matches, landing.read("session_match", sources=[SOURCE]), as_of=as_of)
+
+
+def evidence_at(
+    landing: Landing,
+    registry: Registry,
+    *,
+    as_of: datetime,
+    since: datetime | None = None,
+    overrides: pl.DataFrame = NO_OVERRIDES,
+) -> Evidence:
+    """Return what a match at ``as_of`` is made of; arguments as in ``match_sessions``."""
+    return Evidence(
+        transactions=_transactions(landing, registry, as_of=as_of, since=since),
         assignments=landing.read("assignment", as_of=as_of),
         snapshots=_snapshots(landing, as_of=as_of, since=None if since is None else since - BEFORE_START),
         trips=landing.read("trip", as_of=as_of, since=None if since is None else since - BEFORE_START),
         vehicles=_vehicles(registry),
         overrides=overrides,
     )
-    matches = match_evidence(evidence, as_of=as_of)
-    return _as_versions(matches, landing.read("session_match", sources=[SOURCE]), as_of=as_of)
 
 
 def _transactions(landing: Landing, registry: Registry, *, as_of: datetime, since: datetime | None) -> pl.DataFrame:
