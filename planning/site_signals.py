@@ -15,6 +15,8 @@ from core.time_grid import SLOT, SLOT_HOURS
 
 Array = NDArray[np.float64]
 DAY_SLOTS = 96
+CARBON_STEP, CARBON_STEPS = timedelta(minutes=5), 3
+"""Intensities come for five minutes or longer: a slot has that of its three steps."""
 LONGEST_GAP = timedelta(minutes=20)
 """Between readings further apart nobody knows in which slot energy flowed."""
 
@@ -49,6 +51,36 @@ def price_signal(prices: pl.DataFrame, *, start_at: datetime, slots: int, markup
     filled = _repeat_days(series)[-slots:]
     filled = np.where(np.isnan(filled), float(prices["price_per_kwh"].median()), filled)  # type: ignore[arg-type]
     return Signal(filled + markup_per_kwh, assumed)
+
+
+def carbon_signal(intensity: pl.DataFrame, *, start_at: datetime, slots: int) -> Signal | None:
+    """Return the carbon intensity of import per slot (kg/kWh); None when none is known at all.
+
+    What was measured or last forecast counts; beyond it, the same time of the latest day.
+
+    Args:
+        intensity: Rows of entity ``carbon_intensity`` of one region.
+        start_at: Start of slot 0.
+        slots: Number of slots.
+    """
+    if intensity.is_empty():
+        return None
+    latest = intensity.sort("start_at", "issued_at").unique("start_at", keep="last", maintain_order=True)
+    begin, count = start_at - timedelta(days=7), (slots + 7 * DAY_SLOTS) * CARBON_STEPS
+    steps = pl.DataFrame(
+        {"start_at": pl.datetime_range(begin, begin + (count - 1) * CARBON_STEP, CARBON_STEP, eager=True)}
+    ).with_columns(pl.col("start_at").cast(latest.schema["start_at"]))
+    joined = steps.join_asof(
+        latest.select("start_at", "end_at", "emissions_gco2e_per_kwh"), on="start_at", strategy="backward"
+    )
+    known = joined.select(pl.when(pl.col("start_at") < pl.col("end_at")).then("emissions_gco2e_per_kwh"))
+    grams = known.to_series().to_numpy().astype(float).reshape(-1, CARBON_STEPS)
+    is_known = ~np.isnan(grams)
+    with np.errstate(invalid="ignore"):
+        series = np.where(is_known, grams, 0.0).sum(axis=1) / is_known.sum(axis=1)
+    filled = _repeat_days(series)[-slots:]
+    usual = float(latest["emissions_gco2e_per_kwh"].median())  # type: ignore[arg-type]
+    return Signal(np.where(np.isnan(filled), usual, filled) / 1000, int(np.isnan(series[-slots:]).sum()))
 
 
 def _repeat_days(series: Array) -> Array:

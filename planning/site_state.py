@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from planning.fallback import SocEstimate
-from planning.model import Battery, BoolArray, DemandCharge, FloatArray, Group
+from planning.model import Battery, BoolArray, DemandCharge, FloatArray, Group, PriceTier, SoftLimit
 from planning.requirements import Requirement
 from planning.uncertainty import CONFIDENCE, Outlook
 
@@ -90,6 +90,10 @@ class SiteState:
     pv_low_kw: FloatArray | None = None
     feed_in_per_kwh: float = 0.0
     demand_charges: tuple[DemandCharge, ...] = ()
+    price_tiers: tuple[PriceTier, ...] = ()
+    soft_limits: tuple[SoftLimit, ...] = ()
+    carbon_kg_per_kwh: FloatArray | None = None
+    carbon_price_per_kg: float = 0.0
     battery: Battery | None = None
     groups: tuple[Group, ...] = ()
     attended: BoolArray | None = None

@@ -76,13 +76,47 @@ class Group(Entry):
     limit_kw: Positive
 
 
-class DemandCharge(Entry):
-    """A price per kW of the highest load, within a local window of the day or always."""
+class Window(Entry):
+    """A local window of the day, which may pass midnight; always where it is not given."""
+
+    from_time: ClockTime | None = Field(None, alias="from")
+    to_time: ClockTime | None = Field(None, alias="to")
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> "Window":
+        if (self.from_time is None) != (self.to_time is None):
+            raise ValueError("from and to belong together; give both, or none for the whole day")
+        return self
+
+
+class DemandCharge(Window):
+    """A price per kW of the highest load of a month, within a local window of the day or always."""
 
     name: str
     price_per_kw: NotNegative
-    from_time: ClockTime | None = Field(None, alias="from")
-    to_time: ClockTime | None = Field(None, alias="to")
+
+
+class SoftLimit(Window):
+    """An import limit that readiness may override: a kWh above it has a price."""
+
+    name: str
+    limit_kw: NotNegative
+    price_per_kwh: NotNegative
+
+
+class PriceTier(Entry):
+    """A surcharge on every kWh of import beyond so many in a month."""
+
+    name: str
+    above_kwh: NotNegative
+    surcharge_per_kwh: NotNegative
+
+
+class Carbon(Entry):
+    """What a tonne of CO2e counts for in plans, and the grid region whose intensity has landed."""
+
+    region: str
+    price_per_t: NotNegative
 
 
 class Tariff(Entry):
@@ -92,6 +126,8 @@ class Tariff(Entry):
     markup_per_kwh: float = 0.0
     feed_in_per_kwh: float = 0.0
     demand_charges: tuple[DemandCharge, ...] = ()
+    price_tiers: tuple[PriceTier, ...] = ()
+    carbon: Carbon | None = None
 
 
 class Battery(Entry):
@@ -120,6 +156,7 @@ class Site(Entry):
     position: Position
     geofence_radius_m: Positive
     import_limit: tuple[LimitFrom, ...] = Field(min_length=1)
+    soft_limits: tuple[SoftLimit, ...] = ()
     groups: tuple[Group, ...] = ()
     tariff: Tariff
     base_load_kw: NotNegative = 0.0

@@ -25,6 +25,11 @@ sites:
       feed_in_per_kwh: 0.05          # what exported energy earns
       # A price per kW of the highest load; from/to is a local window of the day, null means always.
       demand_charges: [{name: month, price_per_kw: 10.0, from: null, to: null}]
+      # More that a tariff may have; none of it is needed:
+      # price_tiers: [{name: month, above_kwh: 40000, surcharge_per_kwh: 0.03}]   # beyond so much import in a month
+      # carbon: {region: DE, price_per_t: 80}   # of the region's landed intensity (gCO2e/kWh)
+    # Limits by time of day that readiness may override, each kWh above one at a price:
+    # soft_limits: [{name: evening, from: "17:00", to: "20:00", limit_kw: 60, price_per_kwh: 0.5}]
     base_load_kw: 18                 # typical other load, used where no measurement is known
     pv_kwp: 0
     # A stationary battery, if there is one:

@@ -155,7 +155,8 @@ def _price_inputs(inputs: SiteInputs) -> dict[str, Any]:
     """Return how many slots of the prices rest on the rule, and the rule; all where no price is known."""
     assumed = inputs.slots if inputs.price is None else inputs.price.assumed_slots
     rule = "no price is known" if inputs.price is None else "the same quarter-hour of the latest day known"
-    return {"assumed_slots": assumed, "rule": rule if assumed else None}
+    carbon = {} if inputs.carbon is None else {"carbon_assumed_slots": inputs.carbon.assumed_slots}
+    return {"assumed_slots": assumed, "rule": rule if assumed else None, **carbon}
 
 
 def _power_inputs(inputs: SiteInputs) -> dict[str, Any]:
@@ -264,6 +265,10 @@ def site_state(site: Site, connectors: tuple[Connector, ...], inputs: SiteInputs
             DemandCharge(charge.name, charge.price_per_kw, charge.so_far_kw, charge.slots)
             for charge in inputs.peak_charges
         ),
+        price_tiers=inputs.price_tiers,
+        soft_limits=inputs.soft_limits,
+        carbon_kg_per_kwh=None if inputs.carbon is None else inputs.carbon.values,
+        carbon_price_per_kg=0.0 if site.tariff.carbon is None else site.tariff.carbon.price_per_t / 1000,
         battery=_battery(site),
         groups=tuple(Group(group.group_id, np.full(inputs.slots, group.limit_kw)) for group in site.groups),
         connectors=tuple(

@@ -11,12 +11,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from core.landing import Landing
-from core.time_grid import local_day, slot_starts
+from core.time_grid import SLOT_HOURS, local_date, local_day, slot_starts
 from ingestion.registry import Registry
-from ingestion.registry.models import DemandCharge, Site
+from ingestion.registry.models import DemandCharge, Site, Window
 from ml.forecasting import forecast_power
 from ml.targets import BASE_LOAD, PV, RUNG_DEFAULT, Target
-from planning.site_signals import LoadForecast, Signal, load_forecast, price_signal, site_import
+from planning.model import PriceTier, SoftLimit
+from planning.site_signals import LoadForecast, Signal, carbon_signal, load_forecast, price_signal, site_import
 
 HISTORY = timedelta(days=35)
 Array = NDArray[np.float64]
@@ -45,8 +46,9 @@ class PowerSource:
 class SiteInputs:
     """What a plan needs to know of a site besides its vehicles; arrays are per slot.
 
-    ``price`` is None when no price is known: then only power matters. ``load_sources`` says of other load and of solar
-    output what forecast them, and what was newest in that (None: the configured typical load).
+    ``price`` is None when no price is known: then only power matters; ``carbon`` (kg/kWh) where no intensity is known
+    or asked for. ``load_sources`` says of other load and of solar output what forecast them, and what was newest in
+    that (None: the configured typical load).
     """
 
     start_at: datetime
@@ -55,6 +57,9 @@ class SiteInputs:
     price: Signal | None
     load: LoadForecast
     peak_charges: tuple[PeakCharge, ...]
+    price_tiers: tuple[PriceTier, ...] = ()
+    soft_limits: tuple[SoftLimit, ...] = ()
+    carbon: Signal | None = None
     load_sources: Mapping[str, PowerSource | None] = field(default_factory=dict)
 
 
@@ -93,10 +98,12 @@ def read_site_inputs(
     if models_dir is not None and expected.history_days:
         rows = forecast_power(landing, site_id=site_id, as_of=as_of, models_dir=models_dir, starts=starts)
         expected, sources = with_forecasts(expected, rows)
+    limit_kw = np.array(registry.import_limit_kw(site_id, starts), dtype=float)
+    imported = _imported(landing, registry, site, load, as_of=as_of) if with_peaks else None
     return SiteInputs(
         start_at=start_at,
         slots=slots,
-        import_limit_kw=np.array(registry.import_limit_kw(site_id, starts), dtype=float),
+        import_limit_kw=limit_kw,
         price=price_signal(
             prices.filter(pl.col("series_id") == site.tariff.price_zone),
             start_at=start_at,
@@ -104,7 +111,13 @@ def read_site_inputs(
             markup_per_kwh=site.tariff.markup_per_kwh,
         ),
         load=expected,
-        peak_charges=_peak_charges(landing, registry, site, load, as_of=as_of, starts=starts) if with_peaks else (),
+        peak_charges=() if imported is None else _peak_charges(site, imported, starts, as_of=as_of),
+        price_tiers=() if imported is None else _price_tiers(site, imported),
+        soft_limits=tuple(
+            SoftLimit(soft.name, _within(soft, site, starts, soft.limit_kw, limit_kw), soft.price_per_kwh)
+            for soft in site.soft_limits
+        ),
+        carbon=_carbon(landing, site, as_of=as_of, start_at=start_at, slots=slots),
         load_sources=sources,
     )
 
@@ -137,40 +150,82 @@ def _source_of(rows: pl.DataFrame | None) -> PowerSource | None:
     return PowerSource(rows["name"][0], rows["model_version"][0], newest if isinstance(newest, datetime) else None)
 
 
-def _peak_charges(
-    landing: Landing,
-    registry: Registry,
-    site: Site,
-    load: pl.DataFrame,
-    *,
-    as_of: datetime,
-    starts: list[datetime],
-) -> tuple[PeakCharge, ...]:
-    if not site.tariff.demand_charges:
-        return ()
+def _imported(
+    landing: Landing, registry: Registry, site: Site, load: pl.DataFrame, *, as_of: datetime
+) -> pl.DataFrame | None:
+    """Return the site's import of the month so far by slot; None where no rule of the tariff asks for it."""
+    if not (site.tariff.demand_charges or site.tariff.price_tiers):
+        return None
     month_start, _ = local_day(as_of.astimezone(ZoneInfo(site.timezone)).date().replace(day=1), site.timezone)
     stations = [connector.station_id for connector in registry.connectors_of(site.site_id)]
     meters = landing.read("meter_value", as_of=as_of, since=month_start).filter(pl.col("station_id").is_in(stations))
-    known = site_import(meters, load.filter(pl.col("start_at") >= month_start))
-    history = known.filter(~pl.col("is_estimated"))  # a peak that was not metered would be taken as paid for
-    return tuple(_peak_charge(charge, site, history, starts) for charge in site.tariff.demand_charges)
+    return site_import(meters, load.filter(pl.col("start_at") >= month_start))
 
 
-def _peak_charge(charge: DemandCharge, site: Site, history: pl.DataFrame, starts: list[datetime]) -> PeakCharge:
-    """Return the charge with the highest metered import of the month within its window."""
-    if charge.from_time is None or charge.to_time is None:
-        slots, counted = None, history["import_kw"]
+def _peak_charges(
+    site: Site, imported: pl.DataFrame, starts: list[datetime], *, as_of: datetime
+) -> tuple[PeakCharge, ...]:
+    """Return the demand charges of each month that the slots lie in; of one that has not begun no peak is paid for."""
+    history = imported.filter(~pl.col("is_estimated"))  # a peak that was not metered would be taken as paid for
+    months = np.array([local_date(start, site.timezone).replace(day=1) for start in starts])
+    this_month = local_date(as_of, site.timezone).replace(day=1)
+    charges = []
+    for month in dict.fromkeys(months.tolist()):
+        known = history if month == this_month else history.clear()
+        in_month = np.flatnonzero(months == month)
+        for charge in site.tariff.demand_charges:
+            name = charge.name if month == months[0] else f"{charge.name} from {month}"
+            charges.append(_peak_charge(charge, name, site, known, starts, in_month))
+    return tuple(charges)
+
+
+def _peak_charge(
+    charge: DemandCharge,
+    name: str,
+    site: Site,
+    history: pl.DataFrame,
+    starts: list[datetime],
+    in_month: NDArray[np.int64],
+) -> PeakCharge:
+    """Return the charge over slots of one month, with the highest metered import within its window."""
+    if charge.from_time is None:
+        counted, slots = history["import_kw"], in_month
     else:
         inside = _in_window(pl.Series("start_at", starts, pl.Datetime("us", "UTC")), charge, site.timezone)
-        slots = np.flatnonzero(inside.to_numpy())
+        slots = np.intersect1d(np.flatnonzero(inside.to_numpy()), in_month)
         counted = history.filter(_in_window(history["start_at"], charge, site.timezone))["import_kw"]
     peak = counted.max()
-    return PeakCharge(charge.name, charge.price_per_kw, float(peak) if isinstance(peak, float) else 0.0, slots)
+    everywhere = charge.from_time is None and len(in_month) == len(starts)
+    so_far_kw = float(peak) if isinstance(peak, float) else 0.0
+    return PeakCharge(name, charge.price_per_kw, so_far_kw, None if everywhere else slots)
 
 
-def _in_window(instants: pl.Series, charge: DemandCharge, timezone: str) -> pl.Series:
-    """Say which instants lie in the charge's local window, which may pass midnight."""
+def _price_tiers(site: Site, imported: pl.DataFrame) -> tuple[PriceTier, ...]:
+    """Return the tiers with what the month has drawn so far, estimated import included."""
+    so_far_kwh = max(0.0, float(imported["import_kw"].sum()) * SLOT_HOURS)
+    return tuple(
+        PriceTier(tier.name, tier.above_kwh, so_far_kwh, tier.surcharge_per_kwh) for tier in site.tariff.price_tiers
+    )
+
+
+def _carbon(landing: Landing, site: Site, *, as_of: datetime, start_at: datetime, slots: int) -> Signal | None:
+    if site.tariff.carbon is None:
+        return None
+    known = landing.read("carbon_intensity", as_of=as_of, since=start_at - timedelta(days=8))
+    return carbon_signal(known.filter(pl.col("region_id") == site.tariff.carbon.region), start_at=start_at, slots=slots)
+
+
+def _within(window: Window, site: Site, starts: list[datetime], inside: float, outside: Array) -> Array:
+    """Return a value in the slots of a window and others outside, [T]."""
+    if window.from_time is None:
+        return np.full(len(starts), inside)
+    is_inside = _in_window(pl.Series("start_at", starts, pl.Datetime("us", "UTC")), window, site.timezone)
+    return np.where(is_inside.to_numpy(), inside, outside)
+
+
+def _in_window(instants: pl.Series, window: Window, timezone: str) -> pl.Series:
+    """Say which instants lie in a local window, which may pass midnight."""
     clock_times = instants.dt.convert_time_zone(timezone).dt.time()
-    begin, end = charge.from_time or time(0), charge.to_time or time(0)
+    begin, end = window.from_time or time(0), window.to_time or time(0)
     after, before = clock_times >= begin, clock_times < end
     return after & before if begin < end else after | before

@@ -125,6 +125,8 @@ def remaining(site: SiteState, slot: int) -> SiteState:
         base_load_high_kw=rest(site.base_load_high_kw),
         pv_low_kw=rest(site.pv_low_kw),
         demand_charges=charges,
+        soft_limits=tuple(replace(soft, limit_kw=soft.limit_kw[slot:]) for soft in site.soft_limits),
+        carbon_kg_per_kwh=rest(site.carbon_kg_per_kwh),
         groups=tuple(replace(group, limit_kw=group.limit_kw[slot:]) for group in site.groups),
         attended=None if site.attended is None else site.attended[slot:],
     )

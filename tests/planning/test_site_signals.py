@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from planning.site_signals import load_forecast, price_signal, site_import
+from planning.site_signals import carbon_signal, load_forecast, price_signal, site_import
 
 START = datetime(2026, 2, 9, 13, tzinfo=UTC)
 
@@ -115,3 +115,40 @@ def test_energy_that_flowed_in_a_gap_is_an_estimate_and_energy_that_did_not_is_n
 
 def test_site_import_without_meters_is_the_other_load() -> None:
     assert site_import(meters(), other_load(2))["import_kw"].to_list() == [20.0, 20.0]
+
+
+def intensities(
+    begin: datetime, grams: list[float], *, minutes: int, issued_at: datetime | None = None
+) -> pl.DataFrame:
+    starts = [begin + timedelta(minutes=minutes * k) for k in range(len(grams))]
+    instant = pl.Datetime("us", "UTC")
+    return pl.DataFrame(
+        {
+            "start_at": starts,
+            "end_at": [start + timedelta(minutes=minutes) for start in starts],
+            "issued_at": starts if issued_at is None else [issued_at] * len(starts),
+            "emissions_gco2e_per_kwh": grams,
+        },
+        schema_overrides={"start_at": instant, "end_at": instant, "issued_at": instant},
+    )
+
+
+def test_a_slot_has_the_mean_carbon_intensity_of_its_five_minutes() -> None:
+    signal = carbon_signal(intensities(START, [100.0, 200, 300, 400, 400, 400], minutes=5), start_at=START, slots=2)
+    assert signal is not None
+    assert signal.values == pytest.approx([0.2, 0.4])
+    assert signal.assumed_slots == 0
+
+
+def test_the_latest_word_on_an_intensity_counts_and_the_day_before_where_there_is_none() -> None:
+    yesterday = intensities(START - timedelta(days=1), [100.0] * 24, minutes=60)
+    first = intensities(START, [500.0], minutes=60, issued_at=START - timedelta(hours=2))
+    second = intensities(START, [300.0], minutes=60, issued_at=START - timedelta(hours=1))
+    signal = carbon_signal(pl.concat([second, yesterday, first]), start_at=START, slots=8)
+    assert signal is not None
+    assert signal.values == pytest.approx([0.3] * 4 + [0.1] * 4)
+    assert signal.assumed_slots == 4
+
+
+def test_no_intensity_at_all_is_none_rather_than_zero() -> None:
+    assert carbon_signal(intensities(START, [], minutes=60), start_at=START, slots=4) is None

@@ -128,7 +128,7 @@ def test_all_mistakes_are_told_at_once_with_their_lines(folder, change):
         ("duties.csv", 2, ""),
         ("sites.yaml", 5, "timezone"),
         ("sites.yaml", 11, "import_limit[1].from"),
-        ("sites.yaml", 21, "pv_kpw"),
+        ("sites.yaml", 26, "pv_kpw"),
         ("sources.yaml", 7, "credentials.token"),
         ("tokens.csv", 2, "vehicle_id"),
         ("tokens.csv", 3, ""),
