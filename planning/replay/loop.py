@@ -21,15 +21,13 @@ class Contender:
     """A policy with what it knows.
 
     ``is_omniscient``: it reads every SoC exactly and at any instant, and knows prices and loads as they will be; what
-    must stay free under the limit for loads that could have come binds it like everybody. It plans anew every
-    ``plans_every`` slots and whenever somebody comes or goes; meanwhile its orders stand.
+    must stay free under the limit for loads that could have come binds it like everybody.
     """
 
     name: str
     forecaster: Forecaster
     policy: Policy
     is_omniscient: bool = False
-    plans_every: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +52,6 @@ class Played:
     plans: int
     profiles: int
     profiles_unchanged: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Standing:
-    """The last orders: the slot they are of, and the connectors that were in use then."""
-
-    slot: int
-    here: frozenset[ConnectorKey]
-    orders: Orders
 
 
 @dataclass(slots=True)
@@ -106,7 +95,6 @@ class _Run:
         self._plans = self._profiles = self._unchanged = 0
         self._held: dict[ConnectorKey, tuple[tuple[datetime, float], ...]] = {}
         self._arrivals, self._ends = _by_slot(world)
-        self._standing: _Standing | None = None
 
     def played(self) -> Played:
         """Return what came of it."""
@@ -116,7 +104,7 @@ class _Run:
             for number, stay in self._arrivals.get(slot, ()):
                 self._arrive(stay, number)
             if self._outlets:
-                self._pass(slot, self._orders(slot))
+                self._pass(slot, self._planned(slot))
         for stay in self._ends.get(self._world.settled.slots, ()):
             self._leave(stay)
         return Played(
@@ -154,17 +142,9 @@ class _Run:
                 Departure(stay.vehicle_id, stay.unplugged_at, 100 * soc, stay.required.soc_pct, lacking)
             )
 
-    def _orders(self, slot: int) -> Orders:
-        """Return what stands of the last orders, or new ones."""
-        at, here = slot_start(self._world.settled, slot), frozenset(self._outlets)
-        standing = self._standing
-        is_due = standing is None or here != standing.here or slot >= standing.slot + self._contender.plans_every
-        if standing is None or is_due or self._world.settled.battery is not None:
-            self._standing = standing = _Standing(slot, here, self._planned(slot, at))
-        return standing.orders.at(at)
-
-    def _planned(self, slot: int, at: datetime) -> Orders:
-        site = self._site(slot)
+    def _planned(self, slot: int) -> Orders:
+        """Return the contender's orders for a slot, and count what profiles they take."""
+        site, at = self._site(slot), slot_start(self._world.settled, slot)
         orders = self._contender.policy(site, self._contender.forecaster.requests(self._observe(at)), at)
         self._plans += 1
         for key, periods in orders.periods.items():

@@ -32,13 +32,6 @@ class Orders:
     periods: Mapping[ConnectorKey, tuple[tuple[datetime, float], ...]] = field(default_factory=dict)
     battery_kw: float = 0.0
 
-    def at(self, at: datetime) -> "Orders":
-        """Return the orders as they are at a later instant, should nobody change them."""
-        later = {
-            key: [limit_kw for start_at, limit_kw in periods if start_at <= at] for key, periods in self.periods.items()
-        }
-        return replace(self, limit_kw={**self.limit_kw, **{key: past[-1] for key, past in later.items() if past}})
-
 
 class Policy(Protocol):
     """Decides for one slot, seeing the site, the requests and the instant, and nothing else."""

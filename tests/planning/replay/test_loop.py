@@ -57,20 +57,6 @@ def test_everybody_leaves_ready_where_there_is_room(kind: str) -> None:
     assert all(departure.soc_pct >= departure.required_soc_pct - 1 for departure in departures)
 
 
-def test_foresight_that_looks_once_an_hour_loses_nothing() -> None:
-    """What it knows does not change; meanwhile its orders stand, and whoever comes is planned at once."""
-    over = world(STAYS)
-    often, seldom = (
-        replay(
-            over, Contender("seer", PerfectForesight(over), policy_of("optimiser"), is_omniscient=True, plans_every=n)
-        )
-        for n in (1, 4)
-    )
-    assert seldom.plans < often.plans / 2
-    assert score(over, seldom, 0).ready == score(over, often, 0).ready == len(STAYS)
-    assert score(over, seldom, 0).cost <= 1.01 * score(over, often, 0).cost
-
-
 def test_energy_is_conserved() -> None:
     played = usual("optimiser")
     gained = sum(departure.soc_pct for departure in played.departures) - sum(one.start_soc_pct or 0 for one in STAYS)
