@@ -27,7 +27,6 @@ FORESIGHT = "perfect_foresight"
 class Stay:
     """What really happened to one vehicle: plugged in, with which SoC, gone when, with how much needed.
 
-    ``margin_pp`` is what plans aim for above the required SoC; a rule that has to serve the same night aims as high.
     ``connector``: where it stood, so that what it left idle is known.
     ``connector_max_kw`` and ``connector_min_kw`` are those of the connector it stood at.
     """
@@ -41,7 +40,6 @@ class Stay:
     connector_max_kw: float
     connector_min_kw: float
     group_id: str | None = None
-    margin_pp: float = 0.0
     connector: ConnectorKey | None = None
 
 
@@ -91,10 +89,7 @@ def hindsight(site: SiteState, stays: Sequence[Stay]) -> Hindsight:
             for what connectors nobody stands at may let anybody draw: rules and foresight as plans.
         stays: One per departure, in any order; a vehicle may come twice.
     """
-    problem = hindsight_problem(site, stays)
-    margins = np.array([stay.margin_pp for stay in _ordered(stays)])
-    targets = np.minimum(problem.fleet.required_soc_pct + margins, 100.0)
-    return judged(problem, aimed_at=replace(problem, fleet=replace(problem.fleet, required_soc_pct=targets)))
+    return judged(hindsight_problem(site, stays))
 
 
 def judged(problem: Problem, *, aimed_at: Problem | None = None) -> Hindsight:

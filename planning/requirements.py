@@ -13,9 +13,6 @@ FEWEST_DAYS = 5
 UNKNOWN_MARGIN = 1.35
 """On the reference consumption of a vehicle without history: a laden winter day (reference/interfaces §6.5)."""
 
-READING_MARGIN_PP = 0.25
-"""Whole percents, weighed together over a stay, tell the SoC about so well."""
-
 CHARGE_MARGIN = 0.015
 """Share of what has yet to be charged, or was only counted, by which a battery may differ from its papers."""
 
@@ -42,15 +39,16 @@ class Requirement:
 
 
 def margin_pp(*, missing_pp: float, counted_pp: float) -> float:
-    """Return what is planned on top of a required SoC, in points: for readings, and for a battery unlike its papers.
+    """Return what is planned on top of a required SoC, in points: for a battery unlike its papers.
 
-    It melts as the vehicle is charged, so that no peak is driven up at the end for what was doubtful in the evening.
+    It melts as the vehicle is charged, so that no peak is driven up at the end for what was doubtful in the evening. The
+    error of readings lies within the point that readiness tolerates.
 
     Args:
         missing_pp: What is to be charged yet.
         counted_pp: What the charger has counted since the reading that the SoC rests on.
     """
-    return READING_MARGIN_PP + CHARGE_MARGIN * (max(missing_pp, 0.0) + max(counted_pp, 0.0))
+    return CHARGE_MARGIN * (max(missing_pp, 0.0) + max(counted_pp, 0.0))
 
 
 def consumption_p90(days: pl.DataFrame) -> pl.DataFrame:

@@ -18,7 +18,6 @@ from planning.counterfactual import FORESIGHT, Hindsight, Stay, hindsight, judge
 from planning.documents import problem_from_record
 from planning.feasibility import measure
 from planning.model import FloatArray, Problem
-from planning.requirements import READING_MARGIN_PP
 from planning.site_signals import site_import
 from planning.site_state import SiteState, phase_share
 from reporting.loading import load_view
@@ -156,7 +155,6 @@ def _stay(workplace: Workplace, line: DepartureLine, readings: pl.DataFrame) -> 
         connector_max_kw=connector.max_kw * share,
         connector_min_kw=connector.min_kw * share,
         group_id=connector.group_id,
-        margin_pp=READING_MARGIN_PP,
         connector=(connector.station_id, connector.connector_id),
     )
 

@@ -4,18 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planning.requirements import READING_MARGIN_PP, Requirement, margin_pp
+from planning.requirements import Requirement, margin_pp
 
 POINTS = st.floats(0.0, 100.0)
 
 
-def test_a_vehicle_that_is_charged_and_read_keeps_the_margin_of_readings_alone() -> None:
-    assert margin_pp(missing_pp=0.0, counted_pp=0.0) == READING_MARGIN_PP
-    assert margin_pp(missing_pp=-12.0, counted_pp=0.0) == READING_MARGIN_PP
+def test_a_vehicle_that_is_charged_and_read_needs_no_margin() -> None:
+    assert margin_pp(missing_pp=0.0, counted_pp=0.0) == 0.0
+    assert margin_pp(missing_pp=-12.0, counted_pp=0.0) == 0.0
 
 
-def test_fifty_points_of_charge_are_planned_with_one_more() -> None:
-    assert margin_pp(missing_pp=50.0, counted_pp=0.0) == pytest.approx(1.0)
+def test_a_long_charge_is_planned_with_little_more() -> None:
+    assert margin_pp(missing_pp=50.0, counted_pp=0.0) == pytest.approx(0.75)
 
 
 @given(start_pct=POINTS, charged_pp=POINTS, counted_pp=POINTS)
@@ -23,7 +23,7 @@ def test_the_margin_melts_on_the_way_and_a_reading_makes_it_smaller(
     start_pct: float, charged_pp: float, counted_pp: float
 ) -> None:
     later = margin_pp(missing_pp=start_pct - charged_pp, counted_pp=0.0)
-    assert READING_MARGIN_PP <= later <= margin_pp(missing_pp=start_pct, counted_pp=0.0)
+    assert 0.0 <= later <= margin_pp(missing_pp=start_pct, counted_pp=0.0)
     assert margin_pp(missing_pp=start_pct, counted_pp=counted_pp) >= margin_pp(missing_pp=start_pct, counted_pp=0.0)
 
 
