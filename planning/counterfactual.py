@@ -5,7 +5,7 @@ Prices and limits are those that were in force; vehicles share connectors as the
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil, floor
 
@@ -92,14 +92,9 @@ def hindsight(site: SiteState, stays: Sequence[Stay]) -> Hindsight:
     return judged(hindsight_problem(site, stays))
 
 
-def judged(problem: Problem, *, aimed_at: Problem | None = None) -> Hindsight:
-    """Score every simple rule and the optimum on a problem, be it of what happened or of what is expected.
-
-    Args:
-        problem: What readiness is judged by, and what perfect foresight optimises.
-        aimed_at: The same problem with the SoC that rules charge to; without it, the required one.
-    """
-    plans = {name: baseline(aimed_at or problem, name) for name in RULES}
+def judged(problem: Problem) -> Hindsight:
+    """Score every simple rule and the optimum on a problem, be it of what happened or of what is expected."""
+    plans = {name: baseline(problem, name) for name in RULES}
     plans[FORESIGHT] = solve(problem)
     infeasible = np.flatnonzero(~is_ready(problem, plans[FORESIGHT]))
     return Hindsight(

@@ -41,8 +41,8 @@ class Requirement:
 def margin_pp(*, missing_pp: float, counted_pp: float) -> float:
     """Return what is planned on top of a required SoC, in points: for a battery unlike its papers.
 
-    It melts as the vehicle is charged, so that no peak is driven up at the end for what was doubtful in the evening. The
-    error of readings lies within the point that readiness tolerates.
+    It melts as the vehicle is charged, so that no peak is driven up at the end for what was doubtful in the evening.
+    The error of readings lies within the point that readiness tolerates.
 
     Args:
         missing_pp: What is to be charged yet.
