@@ -20,7 +20,8 @@ CAREFUL_LEVEL = 0.9
 class ReturnForecast:
     """When a vehicle comes back and with what: median and careful side, and the share of caution that a plan takes.
 
-    ``lowest_soc_pct`` and ``high_soc_pct`` are the outermost quantiles of the SoC.
+    ``lowest_soc_pct`` is the 5 % quantile of the SoC, which one departure in fifty or so still misses when nothing else
+    is known; ``high_soc_pct`` the outermost quantile, beyond which a reading is not believed.
     """
 
     median_at: datetime
