@@ -61,12 +61,16 @@ TITLES = {
 
 
 def prepared(folder: Path, *, seed: int, vehicles: int, days: int, port_base: int) -> Scenario:
-    """Make a simulated depot and ingest its history into ``folder/home``; one that is there already is kept."""
-    depot = folder / "depot"
-    if (folder / "home" / "landing").exists():
+    """Make a simulated depot and ingest its history into ``folder/home``; one that is there already is kept.
+
+    What a killed run left is gone on with: half a history would replay as a depot whose telematics had failed.
+    """
+    depot, ingested = folder / "depot", folder / "ingested"
+    if ingested.exists():
         return Scenario.read(depot)
-    size = ("--vehicles", str(vehicles), "--days", str(days), "--seed", str(seed), "--port-base", str(port_base))
-    run_program(["-m", "simulator", "prepare", "--out", str(depot), *size], env={})
+    if not (depot / "truth.json").exists():
+        size = ("--vehicles", str(vehicles), "--days", str(days), "--seed", str(seed), "--port-base", str(port_base))
+        run_program(["-m", "simulator", "prepare", "--out", str(depot), *size], env={})
     scenario = Scenario.read(depot)
     drive_clock(scenario.clock_file, at=scenario.start_at, rate=0.0)
     with ExitStack() as running:
@@ -76,6 +80,7 @@ def prepared(folder: Path, *, seed: int, vehicles: int, days: int, port_base: in
         service.wait_ready(timeout_s=300)
         workplace = Workplace(Settings(home=folder / "home", config=scenario.config_dir))
         ingest_everything(workplace, as_of=scenario.start_at)
+    ingested.touch()
     return scenario
 
 

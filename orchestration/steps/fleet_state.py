@@ -90,7 +90,7 @@ def read_fleet_state(landing: Landing, registry: Registry, *, site_id: str, as_o
         states.append(
             VehicleState(
                 vehicle=vehicle,
-                presence=_presence(transaction, seen, trip, site_id),
+                presence=_presence(transaction, seen, trip, unplugged.get(vehicle.vehicle_id), site_id),
                 transaction=transaction,
                 evidence=_evidence(seen, trip, transaction, meters, _told_while_plugged(snapshots, transaction)),
                 has_red_telltale=bool(seen.get("has_red_battery_telltale")),
@@ -207,10 +207,16 @@ def _by_vehicle(frame: pl.DataFrame) -> dict[str, Row]:
     return {row["vehicle_id"]: row for row in frame.iter_rows(named=True)}
 
 
-def _presence(transaction: OpenTransaction | None, seen: Row, trip: Row | None, site_id: str) -> Presence:
+def _presence(
+    transaction: OpenTransaction | None, seen: Row, trip: Row | None, unplugged_at: datetime | None, site_id: str
+) -> Presence:
+    """Return where a vehicle is; one that has not been heard of since it was unplugged is taken to have left."""
     if transaction is not None:
         return "plugged"
     if trip is not None and trip["ended_at"] is None:
+        return "out"
+    heard_at = max((at for at in (seen.get("seen_at"), trip and trip["ended_at"]) if at), default=None)
+    if unplugged_at is not None and (heard_at is None or heard_at < unplugged_at - SETTLING):
         return "out"
     parked_at = seen.get("at_site_id")
     if (

@@ -130,6 +130,17 @@ def test_who_stands_unplugged_drives_no_peak_up_and_later_holds_no_room(
     assert asked[3.5].arrival is None
 
 
+@pytest.mark.parametrize(("last_word_h", "presence"), [(-1.0, "out"), (0.5, "at_depot")])
+def test_who_was_unplugged_and_never_heard_of_again_has_left(tmp_path: Path, last_word_h: float, presence: str) -> None:
+    """Its telematics is silent; the last that it told is that it stood at the depot, before or after."""
+    depot = Depot(tmp_path)
+    depot.vehicle("bus-1", connector_id=1)
+    depot.report("bus-1", EVENING + hours(last_word_h), 80.0)
+    depot.plug_in("bus-1", EVENING - hours(8), ended_at=EVENING)
+    fleet = read_fleet_state(depot.landing, registry(), site_id="north", as_of=EVENING + hours(12))
+    assert fleet.vehicles[0].presence == presence
+
+
 def request_of(depot: Depot, site: Site, *, stood_h: float) -> VehicleRequest:
     as_of = EVENING + hours(stood_h)
     fleet = read_fleet_state(depot.landing, registry(), site_id="north", as_of=as_of)
