@@ -5,13 +5,17 @@ the instant at which it became known, so that a training row can be cut off at i
 """
 
 from datetime import timedelta
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import polars as pl
 
 CHAIN_GAP: Final = timedelta(hours=2)
 """Trips closer than this belong together even over midnight; after this long at rest a returned vehicle is back."""
+TOLD_NEAR: Final = timedelta(minutes=10)
+"""A state this close to the end of a trip tells what the vehicle came with."""
+TOLD_BEFORE: Final = timedelta(minutes=90)
+"""A state this long before a departure tells what the vehicle left with."""
 LEAST_OUTING_KM: Final = 1.0
 """A vehicle that moved less never left: the position jittered."""
 
@@ -238,6 +242,48 @@ def progress(trips: pl.DataFrame) -> pl.DataFrame:
         pl.col("end_site_id").alias("last_trip_end_site_id"),
         pl.int_range(1, pl.len() + 1).over(cycle).alias("trips_so_far"),
     )
+
+
+def told_by_states(cycles: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFrame:
+    """Complete the SoC at departure and at arrival from states of the vehicle, where its trips tell none.
+
+    Nothing is taken that became known later than the cycle's half which it completes.
+
+    Args:
+        cycles: See ``duty_cycles``.
+        snapshots: Versions of ``vehicle_snapshot``.
+    """
+    told = snapshots.filter(pl.col("soc_pct").is_not_null()).select(
+        "vehicle_id", "observed_at", told_at="available_at", told_soc_pct="soc_pct"
+    )
+    halves: tuple[tuple[str, str, str, Literal["forward", "nearest"], timedelta], ...] = (
+        ("soc_departure_pct", "departed_at", "departure_known_at", "forward", TOLD_BEFORE),
+        ("soc_arrival_pct", "returned_at", "known_at", "nearest", TOLD_NEAR),
+    )
+    numbered = cycles.with_row_index("row")
+    for half, at, known, strategy, reach in halves:
+        asked = numbered.filter(pl.col(half).is_null()).select("row", "vehicle_id", at, known).drop_nulls()
+        found = (
+            told.sort("observed_at")
+            .join_asof(
+                asked.sort(at),
+                left_on="observed_at",
+                right_on=at,
+                by="vehicle_id",
+                strategy=strategy,
+                tolerance=reach,
+                coalesce=False,
+                check_sortedness=False,
+            )
+            # Each is judged by itself, so that one that came later hides none that was known in time.
+            .filter(pl.col("told_at") <= pl.col(known))
+            .sort((pl.col("observed_at") - pl.col(at)).abs(), "told_at", maintain_order=True)
+            .unique("row", keep="first", maintain_order=True)
+            .select("row", "told_soc_pct")
+        )
+        numbered = numbered.join(found, on="row", how="left", maintain_order="left")
+        numbered = numbered.with_columns(pl.coalesce(half, "told_soc_pct").alias(half)).drop("told_soc_pct")
+    return numbered.drop("row")
 
 
 def settle_soc(cycles: pl.DataFrame, vehicles: pl.DataFrame) -> pl.DataFrame:

@@ -10,7 +10,15 @@ from typing import Final
 
 import polars as pl
 
-from ml.cycles import TRIP_COLUMNS, assign_cycles, complete_trips, duty_cycles, outings_from_snapshots, settle_soc
+from ml.cycles import (
+    TRIP_COLUMNS,
+    assign_cycles,
+    complete_trips,
+    duty_cycles,
+    outings_from_snapshots,
+    settle_soc,
+    told_by_states,
+)
 from ml.dataset import KnownFacts
 
 DEFAULT_TIMEZONE: Final = "UTC"
@@ -58,8 +66,8 @@ def fleet_facts(known: KnownFacts, *, site_id: str | None, states_since: datetim
     Args:
         known: The as-of view of the landing zone.
         site_id: Site, as the configuration names it.
-        states_since: States of vehicles whose trips are told are read from there on only; of the others, states are
-            all that tells what they did, and are read as far back as everything else.
+        states_since: States of vehicles whose trips are told with their SoC are read from there on only; of the
+            others, states tell what they did or with what they came, and are read as far back as everything else.
 
     Raises:
         UnknownSiteError: the site is named by no configuration and no vehicle.
@@ -79,7 +87,7 @@ def fleet_facts(known: KnownFacts, *, site_id: str | None, states_since: datetim
         as_of=known.as_of,
         vehicles=vehicles,
         trips=trips,
-        cycles=settle_soc(duty_cycles(trips, homes, timezone=timezone), vehicles),
+        cycles=settle_soc(told_by_states(duty_cycles(trips, homes, timezone=timezone), snapshots), vehicles),
         snapshots=_in_order(snapshots),
         duties=known.versions("duty", vehicles=asked),
         assignments=known.versions("assignment", vehicles=asked),
@@ -108,7 +116,8 @@ def _states(known: KnownFacts, trips: pl.DataFrame, asked: pl.Series | None, sin
     """Return the states of vehicles, oldest knowledge first."""
     if asked is None or since is None:
         return known.versions("vehicle_snapshot", columns=SNAPSHOT_COLUMNS, vehicles=asked)
-    is_told = asked.is_in(trips["vehicle_id"].unique().implode())
+    with_soc = trips.filter(pl.col("soc_end_pct").is_not_null())
+    is_told = asked.is_in(with_soc["vehicle_id"].unique().implode())
     lately = replace(known, since=max(since, known.since or since))
     recent = lately.versions("vehicle_snapshot", columns=SNAPSHOT_COLUMNS, vehicles=asked.filter(is_told))
     if is_told.all():

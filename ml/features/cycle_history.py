@@ -69,7 +69,9 @@ def outcomes(cycles: pl.DataFrame, duties: pl.DataFrame, vehicles: pl.DataFrame,
         row_key=pl.int_range(pl.len()), predicted_at="departure_known_at"
     )
     planned = duty_plan.known_plans(closed, duties)
+    batteries = vehicles.select("vehicle_id", "usable_kwh")
     rows = closed.join(planned, on="row_key", how="left", maintain_order="left")
+    rows = rows.join(batteries, on="vehicle_id", how="left", maintain_order="left")
     return (
         _with_attributes(rows.with_columns(start_key=_start_key(timezone)), vehicles)
         .select(
@@ -82,8 +84,8 @@ def outcomes(cycles: pl.DataFrame, duties: pl.DataFrame, vehicles: pl.DataFrame,
             return_clock_h=clock_h(pl.col("returned_at"), timezone),
             duration_h=_hours(pl.col("returned_at") - pl.col("departed_at")),
             lateness_h=_hours(pl.col("returned_at") - pl.col("planned_return_at")),
-            kwh_per_km=_per_km("energy_kwh"),
-            pp_per_km=_per_km("drop_pp"),
+            kwh_per_km=_per_km(pl.coalesce("energy_kwh", pl.col("drop_pp") / 100 * pl.col("usable_kwh"))),
+            pp_per_km=_per_km(pl.col("drop_pp")),
         )
         .sort("known_at", "vehicle_id", "operating_date")
     )
@@ -93,8 +95,8 @@ def _hours(duration: pl.Expr) -> pl.Expr:
     return duration.dt.total_seconds() / 3600
 
 
-def _per_km(name: str) -> pl.Expr:
-    return pl.when(pl.col("distance_km") >= 1).then(pl.col(name) / pl.col("distance_km"))
+def _per_km(value: pl.Expr) -> pl.Expr:
+    return pl.when(pl.col("distance_km") >= 1).then(value / pl.col("distance_km"))
 
 
 def _start_key(timezone: str) -> pl.Expr:

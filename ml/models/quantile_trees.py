@@ -21,7 +21,7 @@ from ml.models.baselines import Baseline
 from ml.models.protocol import LEVELS, FloatArray
 
 LOGGER = logging.getLogger(__name__)
-MODEL_CODE_VERSION: Final = 1
+MODEL_CODE_VERSION: Final = 2
 Engine = Literal["lightgbm", "sklearn"]
 
 

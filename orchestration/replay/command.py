@@ -200,7 +200,10 @@ def forecasters_of(place: ReplayPlace, night: Night, options: ReplayOptions) -> 
             known = replace(knowledge, returns_at=usual)
         elif policy not in ("platform", "llf_min_peak"):
             known = replace(knowledge, returns_at=lambda at: {})  # noqa: ARG005
-        return PlatformForecaster(site, night.start_at, night.end_at, night.vehicle_ids, known, options.forecast_every)
+        currents = {item.key: item.current_type for item in night.world.settled.connectors}
+        return PlatformForecaster(
+            site, night.start_at, night.end_at, night.vehicle_ids, known, currents, options.forecast_every
+        )
 
     return forecaster
 

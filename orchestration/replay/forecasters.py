@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
@@ -17,13 +18,14 @@ from ml.cycles import clock_h
 from ml.dataset import KnownFacts
 from ml.fleet import fleet_facts
 from ml.forecasting import forecast_instants, recent_facts
-from orchestration.steps.fleet_state import OpenTransaction, VehicleState, read_fleet_state
-from orchestration.steps.requests import RequestBook, daily_consumption
+from orchestration.steps.fleet_state import LastHeard, OpenTransaction, VehicleState, read_fleet_state, standing
+from orchestration.steps.requests import Habits, RequestBook
 from orchestration.steps.return_forecasts import ReturnForecast, return_forecasts
 from orchestration.steps.workplace import Workplace
 from planning.fallback import SocEvidence
+from planning.presumption import Unrecognised, counted_by, presumed
 from planning.replay.observation import Observation, PluggedIn
-from planning.site_state import VehicleRequest
+from planning.site_state import ConnectorKey, VehicleRequest
 
 HISTORY = timedelta(days=60)
 BEFORE_PLUG_IN = timedelta(hours=1)
@@ -48,7 +50,7 @@ RUN = {
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What can be asked of the past of a site: states of its vehicles, forecasts of returns, consumption at the start.
+    """What can be asked of the past of a site: states of its vehicles, forecasts of returns, habits at the start.
 
     ``matches_at`` says which vehicle each of the night's transactions (``RUN``) belongs to that name none.
 
@@ -57,7 +59,7 @@ class Knowledge:
 
     states_at: Callable[[datetime], Mapping[str, VehicleState]]
     returns_at: ReturnsAt
-    consumption: Mapping[str, float]
+    habits: Habits
     matches_at: MatchesAt
 
     @classmethod
@@ -85,13 +87,11 @@ class Knowledge:
             return block_from(start_at + (at - start_at) // (AT_ONCE * SLOT) * (AT_ONCE * SLOT))[at]
 
         vehicles = registry.vehicles_of(site_id)
-        consumption = daily_consumption(
-            recent_facts(landing, site_id=site_id, as_of=start_at, models_dir=models_dir), vehicles
-        )
+        habits = Habits.of(recent_facts(landing, site_id=site_id, as_of=start_at, models_dir=models_dir), vehicles)
         return cls(
             states_at,
             returns_at,
-            consumption,
+            habits,
             _matcher(landing, [one for one in vehicles if one.vehicle_id in vehicle_ids], site_id),
         )
 
@@ -101,7 +101,8 @@ class PlatformForecaster:
     """The platform's own state, forecasts and requirements as of each instant, for the vehicles of a span.
 
     Where vehicles are plugged and what chargers count is what the replay shows; all else is read from landing as of
-    then. ``end_at`` ends the span: departures beyond it are not planned. Forecasts are made anew ``forecast_every``.
+    then. ``current_types`` are those of the site's connectors. ``end_at`` ends the span: departures beyond it are not
+    planned. Forecasts are made anew ``forecast_every``.
     """
 
     site: Site
@@ -109,9 +110,11 @@ class PlatformForecaster:
     end_at: datetime
     vehicle_ids: frozenset[str]
     knowledge: Knowledge
+    current_types: Mapping[ConnectorKey, Literal["ac", "dc"]]
     forecast_every: timedelta = SLOT
     _forecasts: dict[str, list[tuple[datetime, ReturnForecast]]] = field(default_factory=dict)
     _runs: dict[str, Run] = field(default_factory=dict)
+    _counted: dict[str, list[tuple[datetime, float]]] = field(default_factory=dict)
     _told_until: dict[str, datetime] = field(default_factory=dict)
 
     def requests(self, seen: Observation) -> Sequence[VehicleRequest]:
@@ -151,16 +154,49 @@ class PlatformForecaster:
             if name not in running and run[-1] is None:
                 self._runs[name] = (*run[:-1], seen.at)
         for name, one in running.items():
+            self._counted.setdefault(name, []).append((seen.at, one.counted_kwh))
             self._runs.setdefault(name, (*one.connector, name, one.plugged_at, one.vehicle_id, None))
         if all(one.vehicle_id for one in seen.plugged):
             return seen
-        found = self.knowledge.matches_at(seen.at, tuple(self._runs.values()))
-        return replace(seen, plugged=tuple(_named(one, found, seen) for one in seen.plugged))
+        found = dict(self.knowledge.matches_at(seen.at, tuple(self._runs.values())))
+        placed = {one.vehicle_id for one in seen.plugged if one.vehicle_id} | set(found.values())
+        found |= self._presumed(seen, found, self.vehicle_ids - seen.gone - placed)
+        return replace(seen, plugged=tuple(self._named(one, found, seen) for one in seen.plugged))
+
+    def _presumed(self, seen: Observation, found: Mapping[str, str], unplaced: frozenset[str]) -> dict[str, str]:
+        """Return the vehicle presumed behind each transaction that nobody recognised."""
+        unknown = [one for one in seen.plugged if one.vehicle_id is None and one.transaction_id not in found]
+        vehicles = []
+        for vehicle_id in sorted(unplaced) if unknown else ():
+            state = self.knowledge.states_at(seen.seen_until.get(vehicle_id, seen.at)).get(vehicle_id)
+            if state is not None and state.presence != "out":
+                told = seen.unplaced.get(vehicle_id, ())
+                vehicles.append(standing(state, tuple((reading.observed_at, reading.soc_pct) for reading, _ in told)))
+        return presumed([self._unrecognised(one) for one in unknown], vehicles)
+
+    def _unrecognised(self, one: PluggedIn) -> Unrecognised:
+        return Unrecognised(
+            connector=one.connector,
+            transaction_id=one.transaction_id,
+            current_type=self.current_types[one.connector],
+            plugged_at=one.plugged_at,
+            counted=tuple(self._counted[one.transaction_id]),
+        )
+
+    def _named(self, one: PluggedIn, found: Mapping[str, str], seen: Observation) -> PluggedIn:
+        """Return a transaction under its vehicle's name, with the readings that the vehicle sent meanwhile."""
+        vehicle_id = found.get(one.transaction_id)
+        if one.vehicle_id is not None or vehicle_id is None:
+            return one
+        course = self._counted[one.transaction_id]
+        told = [reading for reading, _ in seen.unplaced.get(vehicle_id, ()) if reading.observed_at >= one.plugged_at]
+        readings = tuple((reading, counted_by(course, reading.observed_at)) for reading in told)
+        return replace(one, vehicle_id=vehicle_id, readings=readings)
 
     def book(self, at: datetime, returns: Returns, arrivals: Returns) -> RequestBook:
         """Return the request book of an instant, with forecasts of who is out and of who has come, before they came."""
         horizon_end = self.end_at + timedelta(days=1)
-        return RequestBook(self.site, at, horizon_end, returns, self.knowledge.consumption, arrivals)
+        return RequestBook(self.site, at, horizon_end, returns, self.knowledge.habits, arrivals)
 
     def _return(self, vehicle_id: str, seen: Observation) -> ReturnForecast | None:
         """Return the forecast of a vehicle that is out, made with what its telematics had told by then."""
@@ -173,7 +209,12 @@ class PlatformForecaster:
         if state is None:
             return None
         if vehicle_id in plugged:
-            return replace(self._plugged(state, plugged[vehicle_id]), tells_after=self._tells_after(vehicle_id, seen))
+            one = plugged[vehicle_id]
+            return replace(
+                self._plugged(state, one),
+                tells_after=self._tells_after(vehicle_id, seen),
+                last_heard=self._last_heard(vehicle_id, one, seen),
+            )
         if state.presence != "plugged":
             return state
         # The record has it plugged in, and counts what it was given there; the replay has not, or nobody knows where.
@@ -186,6 +227,16 @@ class PlatformForecaster:
         until, before = seen.seen_until.get(vehicle_id, seen.at), self._told_until.get(vehicle_id)
         self._told_until[vehicle_id] = until
         return seen.at - until if before is None or until > before else None
+
+    def _last_heard(self, vehicle_id: str, one: PluggedIn, seen: Observation) -> LastHeard | None:
+        """Return what a vehicle told last before it came, by the record, which runs with the replay until then."""
+        came_at = self.start_at - (self.start_at - one.plugged_at) // SLOT * SLOT
+        until = seen.seen_until.get(vehicle_id, seen.at)
+        state = self.knowledge.states_at(min(until, came_at)).get(vehicle_id)
+        reading = None if state is None else state.evidence.reading
+        if state is None or reading is None or state.presence == "plugged":
+            return None if state is None else state.last_heard
+        return LastHeard.of(reading, one.plugged_at, was_back=state.presence == "at_depot")
 
     def _plugged(self, state: VehicleState, one: PluggedIn) -> VehicleState:
         station_id, connector_id = one.connector
@@ -204,13 +255,6 @@ class PlatformForecaster:
                 earlier=tuple((told.soc_pct, one.counted_kwh - by_then) for told, by_then in one.told[:-1]),
             ),
         )
-
-
-def _named(one: PluggedIn, found: Mapping[str, str], seen: Observation) -> PluggedIn:
-    vehicle_id = found.get(one.transaction_id)
-    if one.vehicle_id is not None or vehicle_id is None:
-        return one
-    return replace(one, vehicle_id=vehicle_id, readings=seen.unplaced.get(vehicle_id, ()))
 
 
 def _matcher(landing: Landing, vehicles: Sequence[Vehicle], site_id: str) -> MatchesAt:

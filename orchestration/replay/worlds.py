@@ -19,7 +19,7 @@ from orchestration.replay.truth import Plug, Truth
 from orchestration.steps.fleet_state import FleetState
 from orchestration.steps.night import measured_site, soc_at
 from orchestration.steps.plan import site_state
-from orchestration.steps.requests import RequestBook, daily_consumption, vehicle_spec
+from orchestration.steps.requests import Habits, RequestBook, vehicle_spec
 from orchestration.steps.site_inputs import read_site_inputs
 from orchestration.steps.workplace import Workplace
 from planning.replay.batteries import SheetBattery, TrueBattery
@@ -85,7 +85,7 @@ def recorded_night(
         start_at,
         end_at,
         {},
-        daily_consumption(
+        Habits.of(
             recent_facts(workplace.landing, site_id=site_id, as_of=start_at, models_dir=workplace.settings.models_dir),
             workplace.registry.vehicles_of(site_id),
         ),

@@ -1,6 +1,7 @@
 """Where a site's vehicles are and what is known of their batteries at an instant, read from landing as of then."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from ingestion.registry import Registry
 from ingestion.registry.models import Vehicle
 from planning.fallback import CHARGER, Reading, SocEvidence
 from planning.model import FloatArray
+from planning.presumption import Standing, Unrecognised, presumed
 
 LOOKBACK = timedelta(days=14)
 LONGEST_TRANSACTION = timedelta(days=5)
@@ -28,13 +30,22 @@ SILENT_AFTER = timedelta(minutes=60)
 LATE_DEPARTURE = timedelta(hours=3)
 """A vehicle still plugged in this long after its planned departure is taken to leave any moment, not never."""
 
+DEFAULT_GAIN = 0.9
+"""Grid to battery, where the registry tells no efficiency."""
+
+PARKED_WITHIN = timedelta(minutes=2)
+"""A reading this long before the end of a trip is of its end."""
+
 Presence = Literal["plugged", "at_depot", "out"]
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class OpenTransaction:
-    """A transaction that runs now, and the vehicle it charges (None: a guest, or nobody knows)."""
+    """A transaction that runs now, and the vehicle it charges (None: a guest, or nobody knows).
+
+    ``is_presumed``: nobody recognised the vehicle, but it is the likeliest to stand there.
+    """
 
     station_id: str
     connector_id: int
@@ -42,6 +53,20 @@ class OpenTransaction:
     started_at: datetime
     vehicle_id: str | None
     confidence: float
+    is_presumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LastHeard:
+    """What a vehicle told of its battery last before it was plugged in, and for how long it drove on at most."""
+
+    reading: Reading
+    drove_on_h: float
+
+    @classmethod
+    def of(cls, reading: Reading, plugged_at: datetime, *, was_back: bool) -> "LastHeard":
+        """Return a reading from before a plug-in; who was back by then drove no further."""
+        return cls(reading, 0.0 if was_back else (plugged_at - reading.observed_at).total_seconds() / 3600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +75,7 @@ class VehicleState:
 
     ``back_at`` is the latest of when its last trip ended, when it was last seen elsewhere than now, and when it was
     last unplugged; None where nobody knows. ``tells_after`` is how late its telematics tells of anything, as long as it
-    goes on telling; None while it is silent.
+    goes on telling; None while it is silent. ``last_heard`` is of one that is plugged in.
     """
 
     vehicle: Vehicle
@@ -61,6 +86,7 @@ class VehicleState:
     upcoming: tuple[Row, ...]
     back_at: datetime | None = None
     tells_after: timedelta | None = None
+    last_heard: LastHeard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,31 +101,114 @@ def read_fleet_state(landing: Landing, registry: Registry, *, site_id: str, as_o
     """Return what was known at ``as_of`` of the site's vehicles and connectors."""
     matched = _matched_transactions(landing, as_of)
     transactions = _still_open(matched, landing, registry, site_id=site_id, as_of=as_of)
-    unplugged = _last_unplugged(matched)
+    seen = _Seen.of(landing, matched, site_id=site_id, as_of=as_of)
     by_vehicle = {entry.vehicle_id: entry for entry in transactions if entry.vehicle_id}
-    snapshots = landing.read("vehicle_snapshot", as_of=as_of, since=as_of - LOOKBACK)
-    latest = _by_vehicle(_last_known(snapshots))
-    trips = _by_vehicle(_last_trip(landing.read("trip", as_of=as_of, since=as_of - LOOKBACK)))
-    meters = landing.read("meter_value", as_of=as_of, since=as_of - LONGEST_TRANSACTION)
-    duties = _duties(landing, as_of)
-    states = []
-    for vehicle in registry.vehicles_of(site_id):
-        seen = latest.get(vehicle.vehicle_id, {})
-        trip = trips.get(vehicle.vehicle_id)
-        transaction = by_vehicle.get(vehicle.vehicle_id)
-        states.append(
-            VehicleState(
-                vehicle=vehicle,
-                presence=_presence(transaction, seen, trip, unplugged.get(vehicle.vehicle_id), site_id),
-                transaction=transaction,
-                evidence=_evidence(seen, trip, transaction, meters, _told_while_plugged(snapshots, transaction)),
-                has_red_telltale=bool(seen.get("has_red_battery_telltale")),
-                upcoming=_upcoming(duties.get(vehicle.vehicle_id, []), as_of, trip),
-                back_at=_back_at(seen, trip, unplugged.get(vehicle.vehicle_id)),
-                tells_after=_tells_after(seen, as_of),
-            )
-        )
+    vehicles = registry.vehicles_of(site_id)
+    states = [seen.state(vehicle, by_vehicle.get(vehicle.vehicle_id)) for vehicle in vehicles]
+    found = presumed(
+        [seen.unrecognised(entry, registry) for entry in transactions if entry.vehicle_id is None],
+        [seen.standing(state) for state in states if state.presence == "at_depot"],
+    )
+    if found:
+        transactions = [
+            replace(entry, vehicle_id=found[entry.transaction_id], is_presumed=True)
+            if entry.vehicle_id is None and entry.transaction_id in found
+            else entry
+            for entry in transactions
+        ]
+        by_vehicle = {entry.vehicle_id: entry for entry in transactions if entry.is_presumed and entry.vehicle_id}
+        states = [
+            seen.state(state.vehicle, by_vehicle[state.vehicle.vehicle_id])
+            if state.vehicle.vehicle_id in by_vehicle
+            else state
+            for state in states
+        ]
     return FleetState(tuple(states), tuple(transactions))
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What landing tells of a site's vehicles at an instant."""
+
+    site_id: str
+    as_of: datetime
+    snapshots: pl.DataFrame
+    meters: pl.DataFrame
+    latest: Mapping[str, Row]
+    trips: Mapping[str, Row]
+    duties: Mapping[str, list[Row]]
+    unplugged: Mapping[str, datetime]
+
+    @classmethod
+    def of(cls, landing: Landing, matched: pl.DataFrame, *, site_id: str, as_of: datetime) -> "_Seen":
+        """Read it."""
+        snapshots = landing.read("vehicle_snapshot", as_of=as_of, since=as_of - LOOKBACK)
+        return cls(
+            site_id=site_id,
+            as_of=as_of,
+            snapshots=snapshots,
+            meters=landing.read("meter_value", as_of=as_of, since=as_of - LONGEST_TRANSACTION),
+            latest=_by_vehicle(_last_known(snapshots)),
+            trips=_by_vehicle(_last_trip(landing.read("trip", as_of=as_of, since=as_of - LOOKBACK))),
+            duties=_duties(landing, as_of),
+            unplugged=_last_unplugged(matched),
+        )
+
+    def state(self, vehicle: Vehicle, transaction: OpenTransaction | None) -> VehicleState:
+        """Return a vehicle's state, with the transaction that is its own."""
+        seen = self.latest.get(vehicle.vehicle_id, {})
+        trip, unplugged_at = self.trips.get(vehicle.vehicle_id), self.unplugged.get(vehicle.vehicle_id)
+        told = _told_while_plugged(self.snapshots, transaction)
+        return VehicleState(
+            vehicle=vehicle,
+            presence=_presence(transaction, seen, trip, unplugged_at, self.site_id),
+            transaction=transaction,
+            evidence=_evidence(seen, trip, transaction, self.meters, told),
+            has_red_telltale=bool(seen.get("has_red_battery_telltale")),
+            upcoming=_upcoming(self.duties.get(vehicle.vehicle_id, []), self.as_of, trip),
+            back_at=_back_at(seen, trip, unplugged_at),
+            tells_after=_tells_after(seen, self.as_of),
+            last_heard=None if transaction is None else _last_heard(self.snapshots, trip, transaction, self.site_id),
+        )
+
+    def unrecognised(self, entry: OpenTransaction, registry: Registry) -> Unrecognised:
+        """Return a transaction of nobody knows whom, with what its charger counted."""
+        connector = registry.connector(entry.station_id, entry.connector_id)
+        samples = _samples_of(entry, self.meters).filter(pl.col("energy_register_kwh").is_not_null())
+        return Unrecognised(
+            connector=(entry.station_id, entry.connector_id),
+            transaction_id=entry.transaction_id,
+            current_type="ac" if connector is None else connector.current_type,
+            plugged_at=entry.started_at,
+            counted=tuple(samples.select("observed_at", "energy_register_kwh").iter_rows()),
+        )
+
+    def standing(self, state: VehicleState) -> Standing:
+        """Return a vehicle that stands at the depot, nobody knows where, with what its battery told since."""
+        own = self.snapshots.filter(
+            pl.col("vehicle_id") == state.vehicle.vehicle_id,
+            pl.col("soc_pct").is_not_null(),
+            pl.col("source") != CHARGER,
+            pl.col("observed_at") >= (state.back_at or self.as_of - LONGEST_TRANSACTION),
+        ).sort("observed_at")
+        return standing(state, tuple(own.select("observed_at", "soc_pct").iter_rows()))
+
+
+def standing(state: VehicleState, told: tuple[tuple[datetime, float], ...]) -> Standing:
+    """Return a vehicle that stands at its depot, with the readings of its battery since it is back."""
+    vehicle = state.vehicle
+    powers = {"ac": vehicle.ac_max_kw, "dc": vehicle.dc_max_kw}
+    battery_kwh = vehicle.usable_kwh * (100.0 if vehicle.soh_pct is None else vehicle.soh_pct) / 100
+    return Standing(
+        vehicle_id=vehicle.vehicle_id,
+        back_at=state.back_at,
+        bay=None
+        if vehicle.home_station_id is None or vehicle.home_connector_id is None
+        else (vehicle.home_station_id, vehicle.home_connector_id),
+        takes=frozenset(kind for kind, power_kw in powers.items() if power_kw),
+        gain_pct_per_kwh=100 * (vehicle.efficiency or DEFAULT_GAIN) / battery_kwh,
+        told=told,
+    )
 
 
 def open_transactions(landing: Landing, registry: Registry, *, site_id: str, as_of: datetime) -> list[OpenTransaction]:
@@ -274,6 +383,28 @@ def _told_while_plugged(snapshots: pl.DataFrame, transaction: OpenTransaction | 
         pl.col("observed_at") >= transaction.started_at - SETTLING,
         pl.col("soc_pct").is_not_null(),
     ).sort("observed_at")
+
+
+def _last_heard(
+    snapshots: pl.DataFrame, trip: Row | None, transaction: OpenTransaction, site_id: str
+) -> LastHeard | None:
+    """Return what a plugged vehicle told last before; one that had come to the site by then drove no further."""
+    before = snapshots.filter(
+        pl.col("vehicle_id") == transaction.vehicle_id,
+        pl.col("soc_pct").is_not_null(),
+        pl.col("source") != CHARGER,
+        pl.col("observed_at") <= transaction.started_at,
+    ).sort("observed_at")
+    if before.is_empty():
+        return None
+    reading = Reading(before["soc_pct"][-1], before["observed_at"][-1], before["source"][-1])
+    was_back = (
+        trip is not None
+        and trip["end_site_id"] == site_id
+        and trip["ended_at"] is not None
+        and trip["ended_at"] <= reading.observed_at + PARKED_WITHIN
+    )
+    return LastHeard.of(reading, transaction.started_at, was_back=was_back)
 
 
 def _arrival_soc_pct(told: pl.DataFrame, transaction: OpenTransaction | None) -> float | None:

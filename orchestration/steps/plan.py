@@ -23,7 +23,7 @@ from orchestration.steps.fleet_state import FleetState, OpenTransaction, read_fl
 from orchestration.steps.forecast import forecast
 from orchestration.steps.overrides import overrides_in_force
 from orchestration.steps.publish import PATIENCE_S, PublishReport, publish
-from orchestration.steps.requests import RequestBook, daily_consumption
+from orchestration.steps.requests import Habits, RequestBook
 from orchestration.steps.return_forecasts import ReturnForecast, return_forecasts
 from orchestration.steps.site_inputs import PowerSource, SiteInputs, read_site_inputs
 from orchestration.steps.workplace import Workplace
@@ -122,7 +122,7 @@ def plan_site(
         as_of,
         start_at + HORIZON_SLOTS * SLOT,
         return_forecasts(known.forecasts),
-        daily_consumption(known.facts, workplace.registry.vehicles_of(site_id)),
+        Habits.of(known.facts, workplace.registry.vehicles_of(site_id)),
         _arrival_forecasts(workplace, fleet, as_of),
     )
     overrides = overrides_in_force(workplace, site_id=site_id, as_of=as_of)

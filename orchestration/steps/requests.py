@@ -9,8 +9,9 @@ import polars as pl
 
 from ingestion.registry.models import Site, Vehicle
 from ml.fleet import FleetFacts
-from orchestration.steps.fleet_state import ARRIVAL_REPORT, VehicleState
-from orchestration.steps.return_forecasts import ReturnForecast, with_fleet_caution
+from ml.way_home import WayHome, used_at_most_kwh, ways_home
+from orchestration.steps.fleet_state import ARRIVAL_REPORT, OpenTransaction, VehicleState
+from orchestration.steps.return_forecasts import ReturnForecast, narrowed, with_fleet_caution
 from planning.fallback import FORECAST_RUNG, SocEstimate, estimate_soc
 from planning.requirements import (
     CLASS_KWH_PER_KM,
@@ -42,6 +43,22 @@ IDLE_SOC_PCT = 80.0
 Row = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What a fleet was seen to use.
+
+    ``kwh_per_km`` of each vehicle on all but one day in ten; ``way_home`` of each class of vehicles.
+    """
+
+    kwh_per_km: Mapping[str, float] = field(default_factory=dict)
+    way_home: Mapping[str, WayHome] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, facts: FleetFacts, vehicles: Sequence[Vehicle]) -> "Habits":
+        """Return the habits of the last four weeks."""
+        return cls(daily_consumption(facts, vehicles), ways_home(facts, since=CONSUMPTION_HISTORY))
+
+
 def daily_consumption(facts: FleetFacts, vehicles: Sequence[Vehicle]) -> dict[str, float]:
     """Return the consumption (kWh/km) that each vehicle exceeds on one day in ten; without history it is absent.
 
@@ -62,7 +79,7 @@ def daily_consumption(facts: FleetFacts, vehicles: Sequence[Vehicle]) -> dict[st
 
 @dataclass(frozen=True, slots=True)
 class RequestBook:
-    """What turns a vehicle's state into its request: the site, the instant, the horizon, forecasts and consumption.
+    """What turns a vehicle's state into its request: the site, the instant, the horizon, forecasts and habits.
 
     ``arrivals`` holds, of vehicles that are back, the last forecast that was made before they came.
     """
@@ -71,7 +88,7 @@ class RequestBook:
     as_of: datetime
     horizon_end: datetime
     returns: Mapping[str, ReturnForecast]
-    consumption: Mapping[str, float]
+    habits: Habits
     arrivals: Mapping[str, ReturnForecast] = field(default_factory=dict)
 
     def requests(self, states: Sequence[VehicleState]) -> list[VehicleRequest]:
@@ -102,6 +119,7 @@ class RequestBook:
             departure_source=source,
             unplugged_before=UNPLUGGED_BEFORE if source == "dispatch" else timedelta(0),
             expected=self._expected(state, soc),
+            notes=_notes(transaction),
         )
 
     def _arrival(self, state: VehicleState) -> tuple[ArrivalEstimate | None, datetime]:
@@ -177,8 +195,15 @@ class RequestBook:
         return _estimated(state, vehicle_spec(state.vehicle), forecast, forecast.median_soc_pct, self.as_of)
 
     def _forecast(self, state: VehicleState) -> ReturnForecast | None:
-        vehicle_id = state.vehicle.vehicle_id
-        return self.returns.get(vehicle_id) or self.arrivals.get(vehicle_id)
+        """Return what is forecast of a vehicle's arrival; once it is there, what the way home can have taken counts."""
+        vehicle, heard = state.vehicle, state.last_heard
+        forecast = self.returns.get(vehicle.vehicle_id) or self.arrivals.get(vehicle.vehicle_id)
+        way = self.habits.way_home.get(vehicle.vehicle_class)
+        if forecast is None or heard is None or way is None:
+            return forecast
+        used_kwh = used_at_most_kwh(way, heard.drove_on_h)
+        used_pp = None if used_kwh is None else 100 * used_kwh / vehicle_spec(vehicle).battery_kwh
+        return forecast if used_pp is None else narrowed(forecast, heard.reading, used_pp=used_pp)
 
     def requirement(self, vehicle: Vehicle, duty: Row | None) -> Requirement:
         """Return the SoC that a vehicle must leave with for a duty, and who asked for it."""
@@ -189,7 +214,7 @@ class RequestBook:
         return required_soc(
             dispatch_soc_pct=duty["min_target_soc_pct"],
             distance_km=duty["distance_km"],
-            kwh_per_km=self.consumption.get(vehicle.vehicle_id, reference * UNKNOWN_MARGIN),
+            kwh_per_km=self.habits.kwh_per_km.get(vehicle.vehicle_id, reference * UNKNOWN_MARGIN),
             usable_kwh=spec.battery_kwh,
             reserve_soc_pct=self.site.reserve_soc_pct,
         )
@@ -218,6 +243,13 @@ def _estimated(
         usable_kwh=spec.battery_kwh,
         efficiency=spec.efficiency or 0.9,
     )
+
+
+def _notes(transaction: OpenTransaction | None) -> tuple[str, ...]:
+    if transaction is None or not transaction.is_presumed:
+        return ()
+    place = f"{transaction.station_id}/{transaction.connector_id}"
+    return (f"nobody was recognised at {place}; presumed there by when it came, its bay and its battery",)
 
 
 def _with_margin(required: Requirement, soc: SocEstimate) -> Requirement:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from planning.fallback import IMPLAUSIBLE_PP, Reading
 from planning.uncertainty import pooled_share
 
 CAREFUL_LEVEL = 0.9
@@ -56,6 +57,34 @@ class ReturnForecast:
     def missing_pct(self) -> float:
         """How much lower than the median the careful SoC is, in points."""
         return max(0.0, (self.median_soc_pct or 0.0) - (self.low_soc_pct or 0.0))
+
+
+def narrowed(forecast: ReturnForecast, heard: Reading, *, used_pp: float) -> ReturnForecast:
+    """Return the forecast of a vehicle that is back, narrowed by what it told last on the road.
+
+    It came with no more than that, and with no less than the way home leaves of it. What the forecast made on the road
+    does not hold possible is not believed.
+
+    Args:
+        forecast: Made before it came.
+        heard: What it told last.
+        used_pp: What it used at most from then on, in points.
+    """
+    if heard.soc_pct > (100.0 if forecast.high_soc_pct is None else forecast.high_soc_pct) + IMPLAUSIBLE_PP:
+        return forecast
+    least_pct = max(0.0, heard.soc_pct - used_pp)
+
+    def within(soc_pct: float | None) -> float | None:
+        return None if soc_pct is None else min(max(soc_pct, least_pct), heard.soc_pct)
+
+    return replace(
+        forecast,
+        median_soc_pct=within(forecast.median_soc_pct),
+        low_soc_pct=within(forecast.low_soc_pct),
+        lowest_soc_pct=within(forecast.lowest_soc_pct),
+        high_soc_pct=within(forecast.high_soc_pct),
+        newest_input_at=heard.observed_at,
+    )
 
 
 def return_forecasts(rows: pl.DataFrame) -> dict[str, ReturnForecast]:

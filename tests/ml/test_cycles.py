@@ -6,7 +6,15 @@ import polars as pl
 import pytest
 
 from core.entities import ENTITIES
-from ml.cycles import assign_cycles, complete_trips, duty_cycles, outings_from_snapshots, progress, settle_soc
+from ml.cycles import (
+    assign_cycles,
+    complete_trips,
+    duty_cycles,
+    outings_from_snapshots,
+    progress,
+    settle_soc,
+    told_by_states,
+)
 
 T0 = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
 HOMES = pl.DataFrame({"vehicle_id": ["v"], "home_site_id": ["depot"]})
@@ -144,3 +152,41 @@ def test_a_vehicle_never_seen_at_its_depot_has_no_outings() -> None:
     rows = [snapshot(5, None, 100, 95), snapshot(6, None, 140, 80)]
     frame = pl.DataFrame([{name: row.get(name) for name in schema} for row in rows], schema=schema)
     assert outings_from_snapshots(frame, HOMES).is_empty()
+
+
+def states(*rows: tuple[float, float | None, float]) -> pl.DataFrame:
+    """Return states of ``v``: when observed, SoC, and when known, in hours."""
+    return pl.DataFrame(
+        [("v", at(seen), soc, at(known)) for seen, soc, known in rows],
+        schema=["vehicle_id", "observed_at", "soc_pct", "available_at"],
+        orient="row",
+    )
+
+
+def test_where_trips_tell_no_soc_states_at_their_ends_do() -> None:
+    cycles = cycles_of(trip(6, 9), trip(13, 15, end_site_id="depot"))
+    told = states((5.5, 95.0, 5.6), (6.5, 90.0, 6.6), (14.95, 61.0, 15.0), (15.1, 60.0, 15.2), (15.5, 66.0, 15.6))
+    found = told_by_states(cycles, told).row(0, named=True)
+    assert (found["soc_departure_pct"], found["soc_arrival_pct"]) == (95.0, 61.0)
+
+
+def test_what_trips_tell_of_the_soc_stands() -> None:
+    cycles = cycles_of(trip(6, 15, soc_start_pct=90.0, soc_end_pct=50.0, end_site_id="depot"))
+    told = states((6.0, 80.0, 6.0), (15.0, 40.0, 15.0))
+    assert told_by_states(cycles, told).select("soc_departure_pct", "soc_arrival_pct").row(0) == (90.0, 50.0)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [(12.0, 60.0, 12.0), (14.9, None, 14.9), (15.05, 60.0, 40.0), (15.3, 60.0, 15.3)],
+    ids=["too early", "tells no SoC", "known too late", "too long after"],
+)
+def test_the_soc_at_arrival_stays_unknown(told: tuple[float, float | None, float]) -> None:
+    cycles = cycles_of(trip(6, 15, end_site_id="depot"))
+    assert told_by_states(cycles, states(told))["soc_arrival_pct"].to_list() == [None]
+
+
+def test_a_state_that_came_late_hides_none_that_was_known_in_time() -> None:
+    cycles = cycles_of(trip(6, 15, known=6.2, end_site_id="depot"))
+    told = states((5.5, 95.0, 5.6), (5.9, 97.0, 7.0))
+    assert told_by_states(cycles, told)["soc_departure_pct"].to_list() == [95.0]

@@ -9,7 +9,7 @@ from core.settings import Settings
 from ingestion.registry import Registry
 from ingestion.registry.models import Connector, Site, Vehicle
 from orchestration.steps.fleet_state import read_fleet_state
-from orchestration.steps.requests import RequestBook
+from orchestration.steps.requests import Habits, RequestBook
 from orchestration.steps.return_forecasts import ReturnForecast
 from orchestration.steps.workplace import Workplace
 from planning.fallback import CHARGER, SocEvidence, estimate_soc
@@ -145,7 +145,7 @@ def request_of(depot: Depot, site: Site, *, stood_h: float) -> VehicleRequest:
     as_of = EVENING + hours(stood_h)
     fleet = read_fleet_state(depot.landing, registry(), site_id="north", as_of=as_of)
     assert fleet.vehicles[0].presence == "at_depot"
-    return RequestBook(site, as_of, as_of + hours(36), {}, {}).request(fleet.vehicles[0])
+    return RequestBook(site, as_of, as_of + hours(36), {}, Habits()).request(fleet.vehicles[0])
 
 
 def test_who_is_plugged_in_and_tells_nothing_is_taken_to_have_come_with_the_least_that_is_likely(
@@ -160,7 +160,7 @@ def test_who_is_plugged_in_and_tells_nothing_is_taken_to_have_come_with_the_leas
     forecast = ReturnForecast(EVENING, EVENING + hours(1), 40.0, 30.0, 4, EVENING, "trees", lowest_soc_pct=22.0)
     site = Workplace(settings).registry.site("north")
     as_of = EVENING + hours(1)
-    book = RequestBook(site, as_of, as_of + hours(36), {}, {}, {"bus-1": forecast})
+    book = RequestBook(site, as_of, as_of + hours(36), {}, Habits(), {"bus-1": forecast})
     found = book.request(fleet.vehicles[0]).soc
     assert found.rung == 4
     assert found.soc_pct == pytest.approx(22.0 + 100 * 10.0 * EFFICIENCY / USABLE_KWH)
@@ -189,6 +189,86 @@ def test_late_telematics_of_a_plugged_vehicle_is_waited_for_as_long_as_it_goes_o
     state = read_fleet_state(depot.landing, registry(), site_id="north", as_of=as_of).vehicles[0]
     forecast = ReturnForecast(EVENING, EVENING + hours(1), 40.0, 30.0, 4, EVENING, "trees", lowest_soc_pct=22.0)
     site = Workplace(settings).registry.site("north")
-    request = RequestBook(site, as_of, as_of + hours(36), {}, {}, {"bus-1": forecast}).request(state)
+    request = RequestBook(site, as_of, as_of + hours(36), {}, Habits(), {"bus-1": forecast}).request(state)
     assert request.soc.soc_pct == pytest.approx(22.0)
     assert request.expected == (Expected(None, 40.0) if is_awaited else None)
+
+
+def van_depot(depot: Depot, *, duty_in_h: float = 12.0) -> None:
+    """A bus that is back since ``EVENING``, with 40 %, and tells so."""
+    depot.vehicle("bus-1", connector_id=1)
+    depot.duty("bus-1", EVENING + hours(duty_in_h))
+    depot.report("bus-1", EVENING - hours(0.2), 42.0, at_site_id=None)
+    depot.report("bus-1", EVENING, 40.0)
+
+
+def test_whom_nobody_recognised_is_presumed_where_it_probably_stands(settings: Settings, tmp_path: Path) -> None:
+    depot = Depot(tmp_path)
+    van_depot(depot)
+    depot.plug_in(None, EVENING + hours(0.1))
+    depot.meter(EVENING + hours(0.1), 500.0)
+    depot.meter(EVENING + hours(0.6), 510.0)
+    as_of = EVENING + hours(0.6)
+    fleet = read_fleet_state(depot.landing, registry(), site_id="north", as_of=as_of)
+    [state], [transaction] = fleet.vehicles, fleet.transactions
+    assert transaction.is_presumed
+    assert (state.presence, state.transaction) == ("plugged", transaction)
+    assert state.evidence.charged_kwh == pytest.approx(10.0)
+    site = Workplace(settings).registry.site("north")
+    request = RequestBook(site, as_of, as_of + hours(36), {}, Habits()).request(state)
+    assert request.plugged_at == ("CP-1", 1)
+    assert request.soc.soc_pct == pytest.approx(40.0 + 100 * 10.0 * EFFICIENCY / USABLE_KWH)
+    assert ["presumed there" in note for note in request.notes] == [True]
+
+
+def test_a_guest_who_came_before_the_vehicle_stays_a_guest(tmp_path: Path) -> None:
+    depot = Depot(tmp_path)
+    van_depot(depot)
+    depot.plug_in(None, EVENING - hours(2))
+    fleet = read_fleet_state(depot.landing, registry(), site_id="north", as_of=EVENING + hours(0.6))
+    assert [state.presence for state in fleet.vehicles] == ["at_depot"]
+    assert [entry.vehicle_id for entry in fleet.transactions] == [None]
+
+
+FORECAST = ReturnForecast(EVENING, EVENING + hours(1), 40.0, 30.0, 4, EVENING, "trees", 55.0, 22.0)
+WAY = (5.0, 10.0, 10.0, 20.0)
+
+
+@pytest.mark.parametrize(
+    ("last_pct", "last_h", "least_pct"),
+    [(38.0, 0.25, 35.5), (38.0, 1.0, 28.0), (38.0, 4.5, 22.0), (28.0, 1.0, 22.0), (85.0, 0.25, 22.0)],
+    ids=["just before", "an hour before", "too long before", "forecast says more", "not believed"],
+)
+def test_who_fell_silent_on_the_way_home_came_with_no_less_than_the_way_leaves(
+    settings: Settings, tmp_path: Path, last_pct: float, last_h: float, least_pct: float
+) -> None:
+    depot = Depot(tmp_path)
+    depot.vehicle("bus-1", connector_id=1)
+    depot.report("bus-1", EVENING - hours(last_h), last_pct, at_site_id=None)
+    depot.plug_in("bus-1", EVENING)
+    depot.land("trip", at=EVENING - hours(0.05), source="geotab", vehicle_id="bus-1", started_at=EVENING - hours(6),
+               ended_at=EVENING - hours(0.05), end_site_id="north")  # fmt: skip
+    as_of = EVENING + hours(1.5)
+    state = read_fleet_state(depot.landing, registry(), site_id="north", as_of=as_of).vehicles[0]
+    site = Workplace(settings).registry.site("north")
+    habits = Habits(way_home={"unknown": WAY})
+    request = RequestBook(site, as_of, as_of + hours(36), {}, habits, {"bus-1": FORECAST}).request(state)
+    assert request.soc.soc_pct == pytest.approx(least_pct)
+    assert request.soc.rung == 4
+
+
+def test_who_told_its_soc_when_it_was_back_drove_no_further(settings: Settings, tmp_path: Path) -> None:
+    """And what it shows once it is plugged in is not believed: it is far more than it came with."""
+    depot = Depot(tmp_path)
+    depot.vehicle("bus-1", connector_id=1)
+    depot.report("bus-1", EVENING - hours(0.5), 38.0)
+    depot.land("trip", at=EVENING - hours(0.5), source="geotab", vehicle_id="bus-1", started_at=EVENING - hours(6),
+               ended_at=EVENING - hours(0.5), end_site_id="north")  # fmt: skip
+    depot.plug_in("bus-1", EVENING)
+    depot.report("bus-1", EVENING + hours(0.1), 50.0)
+    as_of = EVENING + hours(0.5)
+    state = read_fleet_state(depot.landing, registry(), site_id="north", as_of=as_of).vehicles[0]
+    site = Workplace(settings).registry.site("north")
+    habits = Habits(way_home={"unknown": WAY})
+    request = RequestBook(site, as_of, as_of + hours(36), {}, habits, {"bus-1": FORECAST}).request(state)
+    assert request.soc.soc_pct == pytest.approx(38.0)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Literal
 
 import pytest
 
@@ -9,11 +10,12 @@ from core.settings import Settings
 from ingestion.registry.models import Vehicle
 from orchestration.replay.forecasters import Knowledge, PlatformForecaster, Returns, Run
 from orchestration.steps.fleet_state import VehicleState
+from orchestration.steps.requests import Habits
 from orchestration.steps.return_forecasts import ReturnForecast
 from orchestration.steps.workplace import Workplace
 from planning.fallback import SocEvidence
 from planning.replay.observation import Observation, PluggedIn
-from planning.site_state import Expected, VehicleRequest
+from planning.site_state import ConnectorKey, Expected, VehicleRequest
 from tests.reporting.depot import EVENING, hours
 
 PLUGGED_AT, RECOGNISED_AT = EVENING + hours(2.1), EVENING + hours(3)
@@ -34,9 +36,10 @@ def matched(at: datetime, runs: tuple[Run, ...]) -> Mapping[str, str]:
 def forecaster(settings: Settings) -> PlatformForecaster:
     duty = {"planned_departure_at": EVENING + hours(12), "min_target_soc_pct": 80.0, "distance_km": None}
     state = VehicleState(BUS, "out", None, SocEvidence(), has_red_telltale=False, upcoming=(duty,))
-    knowledge = Knowledge(lambda at: {"bus-1": state}, forecast_at, {}, matched)
+    knowledge = Knowledge(lambda at: {"bus-1": state}, forecast_at, Habits(), matched)
     site = Workplace(settings).registry.site("north")
-    return PlatformForecaster(site, EVENING, EVENING + hours(20), frozenset({"bus-1"}), knowledge)
+    currents: Mapping[ConnectorKey, Literal["ac", "dc"]] = {("CP-1", 1): "dc"}
+    return PlatformForecaster(site, EVENING, EVENING + hours(20), frozenset({"bus-1"}), knowledge, currents)
 
 
 def asked(

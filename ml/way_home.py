@@ -1,0 +1,84 @@
+"""How much vehicles use on the last hours of their way home: what a plan may presume where a vehicle fell silent.
+
+A forecast made on the road must reckon with every return that is still possible. Once the vehicle is back, it is known
+how long it drove on after it was last heard of, and what it can have used in that time is known much better.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from itertools import accumulate
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from ml.fleet import FleetFacts
+
+EDGES_H: Final = (0.5, 1.0, 2.0, 4.0)
+"""Up to so many hours before the return; further back, only the forecast of the day tells."""
+LEVEL: Final = 0.975
+LEAST_CYCLES: Final = 10
+LEAST_H: Final = 0.05
+
+WayHome = tuple[float, ...]
+"""Energy (kWh) that a vehicle used in its last hours on all but one way in forty, at each of ``EDGES_H``."""
+
+
+def ways_home(facts: FleetFacts, *, since: timedelta) -> dict[str, WayHome]:
+    """Return what vehicles of each class use at most on the way home; classes that came home too seldom are absent.
+
+    Args:
+        facts: The site's event tables.
+        since: Only returns of so long before ``as_of`` count.
+    """
+    cycles = facts.cycles.filter(
+        pl.col("known_at") <= facts.as_of,
+        pl.col("returned_at") >= facts.as_of - since,
+        pl.col("soc_arrival_pct").is_not_null(),
+    )
+    told = facts.snapshots.filter(pl.col("soc_pct").is_not_null())
+    before = (
+        told.select("vehicle_id", "observed_at", "soc_pct")
+        .sort("observed_at")
+        .join_asof(
+            cycles.select("vehicle_id", "departed_at", "returned_at", "soc_arrival_pct").sort("returned_at"),
+            left_on="observed_at",
+            right_on="returned_at",
+            by="vehicle_id",
+            strategy="forward",
+            check_sortedness=False,
+        )
+        .filter(pl.col("observed_at") >= pl.col("departed_at"))
+        .join(facts.vehicles.select("vehicle_id", "vehicle_class", "usable_kwh"), on="vehicle_id")
+        .with_columns(left_h=(pl.col("returned_at") - pl.col("observed_at")).dt.total_seconds() / 3600)
+        .filter(pl.col("left_h").is_between(LEAST_H, EDGES_H[-1]))
+        .with_columns(
+            power_kw=(pl.col("soc_pct") - pl.col("soc_arrival_pct")) / 100 * pl.col("usable_kwh") / pl.col("left_h"),
+            edge_h=_edge(pl.col("left_h")),
+        )
+    )
+    highest = before.group_by("vehicle_class", "edge_h").agg(
+        pl.col("power_kw").quantile(LEVEL), cycles=pl.struct("vehicle_id", "returned_at").n_unique()
+    )
+    found = {(name, edge_h): kw for name, edge_h, kw, count in highest.iter_rows() if count >= LEAST_CYCLES}
+    classes = {name for name, _ in found}
+    return {name: _rising(name, found) for name in sorted(classes) if all((name, edge) in found for edge in EDGES_H)}
+
+
+def used_at_most_kwh(way: WayHome, hours: float) -> float | None:
+    """Return the energy that a vehicle used at most in its last so many hours; None beyond what is known."""
+    if hours > EDGES_H[-1]:
+        return None
+    return float(np.interp(hours, (0.0, *EDGES_H), (0.0, *way)))
+
+
+def _edge(hours: pl.Expr) -> pl.Expr:
+    edge = pl.lit(EDGES_H[-1])
+    for at_most in reversed(EDGES_H[:-1]):
+        edge = pl.when(hours <= at_most).then(at_most).otherwise(edge)
+    return edge
+
+
+def _rising(name: str, found: Mapping[tuple[str, float], float]) -> WayHome:
+    """Return the energy at each edge; who has driven for longer has used no less."""
+    return tuple(accumulate((max(0.0, found[name, edge]) * edge for edge in EDGES_H), max))
