@@ -6,7 +6,7 @@ how long it drove on after it was last heard of, and what it can have used in th
 
 from collections.abc import Mapping
 from datetime import timedelta
-from itertools import accumulate
+from itertools import accumulate, takewhile
 from typing import Final
 
 import numpy as np
@@ -14,14 +14,15 @@ import polars as pl
 
 from ml.fleet import FleetFacts
 
-EDGES_H: Final = (0.5, 1.0, 2.0, 4.0)
+EDGES_H: Final = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)
 """Up to so many hours before the return; further back, only the forecast of the day tells."""
-LEVEL: Final = 0.975
-LEAST_CYCLES: Final = 10
+LEVEL: Final = 0.95
+LEAST_CYCLES: Final = 8
 LEAST_H: Final = 0.05
 
 WayHome = tuple[float, ...]
-"""Energy (kWh) that a vehicle used in its last hours on all but one way in forty, at each of ``EDGES_H``."""
+"""Energy (kWh) used in a vehicle's last hours on all but one way in twenty, at each of ``EDGES_H``; it ends where too
+little is known."""
 
 
 def ways_home(facts: FleetFacts, *, since: timedelta) -> dict[str, WayHome]:
@@ -53,23 +54,22 @@ def ways_home(facts: FleetFacts, *, since: timedelta) -> dict[str, WayHome]:
         .with_columns(left_h=(pl.col("returned_at") - pl.col("observed_at")).dt.total_seconds() / 3600)
         .filter(pl.col("left_h").is_between(LEAST_H, EDGES_H[-1]))
         .with_columns(
-            power_kw=(pl.col("soc_pct") - pl.col("soc_arrival_pct")) / 100 * pl.col("usable_kwh") / pl.col("left_h"),
+            used_kwh=(pl.col("soc_pct") - pl.col("soc_arrival_pct")) / 100 * pl.col("usable_kwh"),
             edge_h=_edge(pl.col("left_h")),
         )
     )
     highest = before.group_by("vehicle_class", "edge_h").agg(
-        pl.col("power_kw").quantile(LEVEL), cycles=pl.struct("vehicle_id", "returned_at").n_unique()
+        pl.col("used_kwh").quantile(LEVEL), cycles=pl.struct("vehicle_id", "returned_at").n_unique()
     )
-    found = {(name, edge_h): kw for name, edge_h, kw, count in highest.iter_rows() if count >= LEAST_CYCLES}
-    classes = {name for name, _ in found}
-    return {name: _rising(name, found) for name in sorted(classes) if all((name, edge) in found for edge in EDGES_H)}
+    found = {(name, edge_h): kwh for name, edge_h, kwh, count in highest.iter_rows() if count >= LEAST_CYCLES}
+    ways = {name: _rising(name, found) for name in sorted({name for name, _ in found})}
+    return {name: way for name, way in ways.items() if way}
 
 
 def used_at_most_kwh(way: WayHome, hours: float) -> float | None:
     """Return the energy that a vehicle used at most in its last so many hours; None beyond what is known."""
-    if hours > EDGES_H[-1]:
-        return None
-    return float(np.interp(hours, (0.0, *EDGES_H), (0.0, *way)))
+    edges = (0.0, *EDGES_H[: len(way)])
+    return None if hours > edges[-1] else float(np.interp(hours, edges, (0.0, *way)))
 
 
 def _edge(hours: pl.Expr) -> pl.Expr:
@@ -80,5 +80,6 @@ def _edge(hours: pl.Expr) -> pl.Expr:
 
 
 def _rising(name: str, found: Mapping[tuple[str, float], float]) -> WayHome:
-    """Return the energy at each edge; who has driven for longer has used no less."""
-    return tuple(accumulate((max(0.0, found[name, edge]) * edge for edge in EDGES_H), max))
+    """Return the energy at each edge up to the first that is not known; who has driven for longer has used no less."""
+    known = takewhile(lambda edge: (name, edge) in found, EDGES_H)
+    return tuple(accumulate((max(0.0, found[name, edge]) for edge in known), max))
