@@ -284,7 +284,14 @@ def _driven_since(landing: Landing, as_of: datetime) -> pl.DataFrame:
 
 
 def _last_known(snapshots: pl.DataFrame) -> pl.DataFrame:
-    """Return each vehicle's latest value of each field, and when its SoC was observed."""
+    """Return each vehicle's latest value of each field, and when its SoC was observed.
+
+    Only a report with a fix says where it was: fix and speed come together, and without both nobody knows; unless the
+    vehicle never tells its speed.
+    """
+    tells_no_speed = pl.col("speed_kmh").is_null().all()
+    located = pl.col("at_site_id").is_not_null() | pl.col("speed_kmh").is_not_null() | tells_no_speed
+    at_site_id = pl.col("at_site_id").filter(located)
     return (
         snapshots.sort("vehicle_id", "observed_at")
         .group_by("vehicle_id", maintain_order=True)
@@ -292,11 +299,13 @@ def _last_known(snapshots: pl.DataFrame) -> pl.DataFrame:
             pl.col("soc_pct").drop_nulls().last(),
             pl.col("observed_at").filter(pl.col("soc_pct").is_not_null()).last().alias("soc_at"),
             pl.col("source").filter(pl.col("soc_pct").is_not_null()).last().alias("soc_source"),
-            pl.col("at_site_id").last(),
+            at_site_id.last(),
             pl.col("observed_at")
-            .filter(pl.col("at_site_id").ne_missing(pl.col("at_site_id").last()))
+            .filter(located)
+            .filter(at_site_id.ne_missing(at_site_id.last()))
             .last()
             .alias("away_at"),
+            pl.col("observed_at").filter(located).last().alias("located_at"),
             pl.col("observed_at").last().alias("seen_at"),
             pl.col("available_at").last().alias("told_at"),
             pl.col("has_red_battery_telltale").drop_nulls().last(),
@@ -328,11 +337,8 @@ def _presence(
     if unplugged_at is not None and (heard_at is None or heard_at < unplugged_at - SETTLING):
         return "out"
     parked_at = seen.get("at_site_id")
-    if (
-        trip is not None
-        and trip["end_site_id"] is not None
-        and trip["ended_at"] >= seen.get("seen_at", trip["ended_at"])
-    ):
+    located_at = seen.get("located_at")
+    if trip is not None and (located_at is None or trip["ended_at"] > located_at + PARKED_WITHIN):
         parked_at = trip["end_site_id"]
     return "at_depot" if parked_at == site_id else "out"
 

@@ -46,7 +46,7 @@ def evidence(depot: Depot, *, halves: int) -> SocEvidence:
 def charging(depot: Depot, *, start_pct: float, halves: int) -> None:
     """A bus that charges 8 kWh every half hour and tells whole percents a minute after each."""
     depot.vehicle("bus-1", connector_id=1)
-    depot.report("bus-1", EVENING - hours(5), 90.0, at_site_id=None)
+    depot.report("bus-1", EVENING - hours(5), 90.0, at_site_id=None, speed_kmh=30.0)
     depot.plug_in("bus-1", EVENING)
     for half in range(halves + 1):
         at = EVENING + half * hours(0.5)
@@ -113,7 +113,7 @@ def test_who_stands_unplugged_drives_no_peak_up_and_later_holds_no_room(
     depot.vehicle("bus-1", connector_id=1)
     depot.duty("bus-1", EVENING + hours(12))
     was_plugged = back_by == "was unplugged"
-    depot.report("bus-1", EVENING - hours(9 if was_plugged else 0.1), 40.0, at_site_id=None)
+    depot.report("bus-1", EVENING - hours(9 if was_plugged else 0.1), 40.0, at_site_id=None, speed_kmh=30.0)
     if was_plugged:
         depot.report("bus-1", EVENING - hours(8.9), 40.0)
         depot.plug_in("bus-1", EVENING - hours(8), ended_at=EVENING)
@@ -139,6 +139,36 @@ def test_who_was_unplugged_and_never_heard_of_again_has_left(tmp_path: Path, las
     depot.plug_in("bus-1", EVENING - hours(8), ended_at=EVENING)
     fleet = read_fleet_state(depot.landing, registry(), site_id="north", as_of=EVENING + hours(12))
     assert fleet.vehicles[0].presence == presence
+
+
+@pytest.mark.parametrize(
+    ("speed_kmh", "presence", "back_h"),
+    [(None, "at_depot", -1.0), (0.0, "out", 0.0)],
+    ids=["without a fix", "seen elsewhere"],
+)
+def test_a_report_without_a_fix_moves_nobody(
+    tmp_path: Path, speed_kmh: float | None, presence: str, back_h: float
+) -> None:
+    depot = Depot(tmp_path)
+    depot.vehicle("bus-1")
+    depot.report("bus-1", EVENING - hours(1), 41.0, at_site_id=None, speed_kmh=30.0)
+    depot.report("bus-1", EVENING, 40.0)
+    depot.report("bus-1", EVENING + hours(0.5), 40.0, at_site_id=None, speed_kmh=speed_kmh)
+    [state] = read_fleet_state(depot.landing, registry(), site_id="north", as_of=EVENING + hours(1)).vehicles
+    assert state.presence == presence
+    assert state.back_at == EVENING + hours(back_h)
+
+
+def test_where_a_trip_ended_that_no_report_located_nobody_knows(tmp_path: Path) -> None:
+    depot = Depot(tmp_path)
+    depot.vehicle("bus-1")
+    depot.report("bus-1", EVENING - hours(12), 90.0)
+    depot.land("trip", at=EVENING, source="geotab", vehicle_id="bus-1", started_at=EVENING - hours(3),
+               ended_at=EVENING)  # fmt: skip
+    depot.report("bus-1", EVENING - hours(2), 60.0, at_site_id=None, speed_kmh=30.0)
+    depot.report("bus-1", EVENING + hours(0.1), 40.0, at_site_id=None)
+    [state] = read_fleet_state(depot.landing, registry(), site_id="north", as_of=EVENING + hours(1)).vehicles
+    assert state.presence == "out"
 
 
 def request_of(depot: Depot, site: Site, *, stood_h: float) -> VehicleRequest:
@@ -182,7 +212,7 @@ def test_late_telematics_of_a_plugged_vehicle_is_waited_for_as_long_as_it_goes_o
     observed_at = EVENING - hours(0.6)
     told_at = EVENING + hours(asked_h - 0.1) if late_h > 1 else observed_at + hours(late_h)
     soc_pct = 55.0 if told_at - hours(late_h) < EVENING else None
-    depot.report("bus-1", told_at - hours(late_h), soc_pct, at_site_id=None, available_at=told_at)
+    depot.report("bus-1", told_at - hours(late_h), soc_pct, at_site_id=None, speed_kmh=30.0, available_at=told_at)
     depot.land("trip", at=EVENING - hours(0.1), source="geotab", vehicle_id="bus-1", started_at=EVENING - hours(3),
                ended_at=EVENING - hours(0.1), end_site_id="north")  # fmt: skip
     as_of = EVENING + hours(asked_h)
@@ -198,7 +228,7 @@ def van_depot(depot: Depot, *, duty_in_h: float = 12.0) -> None:
     """A bus that is back since ``EVENING``, with 40 %, and tells so."""
     depot.vehicle("bus-1", connector_id=1)
     depot.duty("bus-1", EVENING + hours(duty_in_h))
-    depot.report("bus-1", EVENING - hours(0.2), 42.0, at_site_id=None)
+    depot.report("bus-1", EVENING - hours(0.2), 42.0, at_site_id=None, speed_kmh=30.0)
     depot.report("bus-1", EVENING, 40.0)
 
 
@@ -231,7 +261,7 @@ def test_a_guest_who_came_before_the_vehicle_stays_a_guest(tmp_path: Path) -> No
 
 
 FORECAST = ReturnForecast(EVENING, EVENING + hours(1), 40.0, 30.0, 4, EVENING, "trees", 55.0, 22.0)
-WAY = (5.0, 10.0, 10.0, 20.0)
+WAY = (2.5, 5.0, 7.5, 10.0, 10.0, 10.0, 15.0, 20.0)  # up to four hours
 
 
 @pytest.mark.parametrize(
@@ -244,7 +274,7 @@ def test_who_fell_silent_on_the_way_home_came_with_no_less_than_the_way_leaves(
 ) -> None:
     depot = Depot(tmp_path)
     depot.vehicle("bus-1", connector_id=1)
-    depot.report("bus-1", EVENING - hours(last_h), last_pct, at_site_id=None)
+    depot.report("bus-1", EVENING - hours(last_h), last_pct, at_site_id=None, speed_kmh=30.0)
     depot.plug_in("bus-1", EVENING)
     depot.land("trip", at=EVENING - hours(0.05), source="geotab", vehicle_id="bus-1", started_at=EVENING - hours(6),
                ended_at=EVENING - hours(0.05), end_site_id="north")  # fmt: skip
