@@ -16,12 +16,13 @@ from ml.fleet import FleetFacts
 
 EDGES_H: Final = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)
 """Up to so many hours before the return; further back, only the forecast of the day tells."""
-LEVEL: Final = 0.95
+LEVEL: Final = 0.975
 LEAST_CYCLES: Final = 8
+LEAST_RETURNS: Final = 50
 LEAST_H: Final = 0.05
 
 WayHome = tuple[float, ...]
-"""Energy (kWh) used in a vehicle's last hours on all but one way in twenty, at each of ``EDGES_H``; it ends where too
+"""Energy (kWh) used in a vehicle's last hours on all but one way in forty, at each of ``EDGES_H``; it ends where too
 little is known."""
 
 
@@ -64,6 +65,22 @@ def ways_home(facts: FleetFacts, *, since: timedelta) -> dict[str, WayHome]:
     found = {(name, edge_h): kwh for name, edge_h, kwh, count in highest.iter_rows() if count >= LEAST_CYCLES}
     ways = {name: _rising(name, found) for name in sorted({name for name, _ in found})}
     return {name: way for name, way in ways.items() if way}
+
+
+def least_arrivals(facts: FleetFacts, *, since: timedelta) -> dict[str, float]:
+    """Return the least SoC in percent with which any vehicle of a class came back; classes seldom seen are absent.
+
+    Of ``LEAST_RETURNS`` returns none was lower, so the next is with a chance of one in fifty at most: many keep
+    a reserve that they drive home on, and a forecast that does not know it expects them emptier than they can be.
+    """
+    recent = facts.cycles.filter(
+        pl.col("known_at") <= facts.as_of,
+        pl.col("returned_at") >= facts.as_of - since,
+        pl.col("soc_arrival_pct").is_not_null(),
+    ).join(facts.vehicles.select("vehicle_id", "vehicle_class"), on="vehicle_id")
+    least = recent.group_by("vehicle_class").agg(pl.col("soc_arrival_pct").min(), pl.len().alias("returns"))
+    known = least.filter(pl.col("returns") >= LEAST_RETURNS).sort("vehicle_class")
+    return dict(known.select("vehicle_class", "soc_arrival_pct").iter_rows())
 
 
 def used_at_most_kwh(way: WayHome, hours: float) -> float | None:

@@ -9,9 +9,9 @@ import polars as pl
 
 from ingestion.registry.models import Site, Vehicle
 from ml.fleet import FleetFacts
-from ml.way_home import WayHome, used_at_most_kwh, ways_home
+from ml.way_home import WayHome, least_arrivals, used_at_most_kwh, ways_home
 from orchestration.steps.fleet_state import ARRIVAL_REPORT, OpenTransaction, VehicleState
-from orchestration.steps.return_forecasts import ReturnForecast, narrowed, with_fleet_caution
+from orchestration.steps.return_forecasts import ReturnForecast, at_least, narrowed, with_fleet_caution
 from planning.fallback import FORECAST_RUNG, SocEstimate, estimate_soc
 from planning.requirements import (
     CLASS_KWH_PER_KM,
@@ -47,16 +47,22 @@ Row = Mapping[str, Any]
 class Habits:
     """What a fleet was seen to use.
 
-    ``kwh_per_km`` of each vehicle on all but one day in ten; ``way_home`` of each class of vehicles.
+    ``kwh_per_km`` of each vehicle on all but one day in ten; of each class of vehicles, what ``way_home`` takes, and
+    the SoC ``least_pct`` that any came back with.
     """
 
     kwh_per_km: Mapping[str, float] = field(default_factory=dict)
     way_home: Mapping[str, WayHome] = field(default_factory=dict)
+    least_pct: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, facts: FleetFacts, vehicles: Sequence[Vehicle]) -> "Habits":
         """Return the habits of the last four weeks."""
-        return cls(daily_consumption(facts, vehicles), ways_home(facts, since=CONSUMPTION_HISTORY))
+        return cls(
+            daily_consumption(facts, vehicles),
+            ways_home(facts, since=CONSUMPTION_HISTORY),
+            least_arrivals(facts, since=CONSUMPTION_HISTORY),
+        )
 
 
 def daily_consumption(facts: FleetFacts, vehicles: Sequence[Vehicle]) -> dict[str, float]:
@@ -93,9 +99,16 @@ class RequestBook:
 
     def requests(self, states: Sequence[VehicleState]) -> list[VehicleRequest]:
         """Return one request for each vehicle that can be planned."""
+        least_pct = {
+            state.vehicle.vehicle_id: self.habits.least_pct.get(state.vehicle.vehicle_class, 0.0) for state in states
+        }
+        returns, arrivals = (
+            {name: at_least(forecast, least_pct.get(name, 0.0)) for name, forecast in forecasts.items()}
+            for forecasts in (self.returns, self.arrivals)
+        )
         out = {state.vehicle.vehicle_id for state in states if state.presence == "out"}
         batteries = {state.vehicle.vehicle_id: vehicle_spec(state.vehicle).battery_kwh for state in states}
-        book = replace(self, returns=with_fleet_caution(self.returns, out=out, battery_kwh=batteries))
+        book = replace(self, returns=with_fleet_caution(returns, out=out, battery_kwh=batteries), arrivals=arrivals)
         return [book.request(state) for state in states]
 
     def request(self, state: VehicleState) -> VehicleRequest:
@@ -253,6 +266,9 @@ def _notes(transaction: OpenTransaction | None) -> tuple[str, ...]:
 
 
 def _with_margin(required: Requirement, soc: SocEstimate) -> Requirement:
+    """Return a requirement with its margin; a SoC that is forecast is on the careful side of more than that already."""
+    if soc.rung >= FORECAST_RUNG:
+        return required
     missing_pp = required.soc_pct - soc.soc_pct
     return replace(required, margin_pp=margin_pp(missing_pp=missing_pp, counted_pp=soc.counted_pp))
 

@@ -21,8 +21,8 @@ CAREFUL_LEVEL = 0.9
 class ReturnForecast:
     """When a vehicle comes back and with what: median and careful side, and the share of caution that a plan takes.
 
-    ``lowest_soc_pct`` is the 5 % quantile of the SoC, which one departure in fifty or so still misses when nothing else
-    is known; ``high_soc_pct`` the outermost quantile, beyond which a reading is not believed.
+    ``lowest_soc_pct`` and ``high_soc_pct`` are the outermost quantiles of the SoC: what a vehicle has at least of which
+    nothing will be told, and beyond what a reading is not believed.
     """
 
     median_at: datetime
@@ -57,6 +57,21 @@ class ReturnForecast:
     def missing_pct(self) -> float:
         """How much lower than the median the careful SoC is, in points."""
         return max(0.0, (self.median_soc_pct or 0.0) - (self.low_soc_pct or 0.0))
+
+
+def at_least(forecast: ReturnForecast, least_pct: float) -> ReturnForecast:
+    """Return the forecast with no SoC below what any vehicle of its kind came back with."""
+
+    def above(soc_pct: float | None) -> float | None:
+        return None if soc_pct is None else max(soc_pct, least_pct)
+
+    return replace(
+        forecast,
+        median_soc_pct=above(forecast.median_soc_pct),
+        low_soc_pct=above(forecast.low_soc_pct),
+        lowest_soc_pct=above(forecast.lowest_soc_pct),
+        high_soc_pct=above(forecast.high_soc_pct),
+    )
 
 
 def narrowed(forecast: ReturnForecast, heard: Reading, *, used_pp: float) -> ReturnForecast:
@@ -107,7 +122,7 @@ def return_forecasts(rows: pl.DataFrame) -> dict[str, ReturnForecast]:
                 newest_input_at=row["newest_input_at"],
                 name=row["name"],
                 high_soc_pct=arrival.get("q975"),
-                lowest_soc_pct=arrival.get("q05"),
+                lowest_soc_pct=arrival.get("q025"),
             ),
         )
     return found

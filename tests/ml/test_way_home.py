@@ -6,14 +6,14 @@ import polars as pl
 import pytest
 
 from ml.fleet import FleetFacts
-from ml.way_home import EDGES_H, used_at_most_kwh, ways_home
+from ml.way_home import EDGES_H, least_arrivals, used_at_most_kwh, ways_home
 
 T0 = datetime(2026, 3, 2, tzinfo=UTC)
 USABLE_KWH = 80.0
 
 
 def fleet(*, days: int, drives_kw: float, rests_h: float = 0.0) -> FleetFacts:
-    """Return a van that comes back at 16:00 every day, with 20 %, and rested for a while an hour before."""
+    """Return a van that comes back at 16:00 every day, with 20 %, and stands for a while before it does."""
     back = [T0 + timedelta(days=day, hours=16) for day in range(days)]
     cycles = pl.DataFrame(
         {
@@ -45,7 +45,7 @@ def fleet(*, days: int, drives_kw: float, rests_h: float = 0.0) -> FleetFacts:
 
 
 def _driven(left_h: float, rests_h: float) -> float:
-    return left_h if left_h <= 1 else max(1.0, left_h - rests_h)
+    return max(0.0, left_h - rests_h)
 
 
 def test_a_vehicle_that_drives_on_uses_its_power_times_the_time() -> None:
@@ -57,10 +57,15 @@ def test_a_vehicle_that_drives_on_uses_its_power_times_the_time() -> None:
 
 
 def test_a_rest_on_the_way_costs_nothing_and_no_longer_way_takes_less() -> None:
-    way = ways_home(fleet(days=12, drives_kw=8.0, rests_h=2.0), since=timedelta(days=28))["van"]
-    assert way[:4] == pytest.approx([2.0, 4.0, 6.0, 8.0])
-    assert list(way) == sorted(way)
-    assert way[-1] < 8.0 * 4
+    """The last half hour is a rest at the gate."""
+    way = ways_home(fleet(days=12, drives_kw=8.0, rests_h=0.5), since=timedelta(days=28))["van"]
+    assert way[:4] == pytest.approx([0.0, 0.0, 2.0, 4.0])
+
+
+def test_nobody_came_back_with_less_than_the_least_of_many() -> None:
+    facts = fleet(days=60, drives_kw=8.0)
+    assert least_arrivals(facts, since=timedelta(days=70)) == {"van": 20.0}
+    assert least_arrivals(facts, since=timedelta(days=28)) == {}
 
 
 def test_too_few_returns_tell_nothing() -> None:

@@ -261,7 +261,7 @@ def test_a_guest_who_came_before_the_vehicle_stays_a_guest(tmp_path: Path) -> No
 
 
 FORECAST = ReturnForecast(EVENING, EVENING + hours(1), 40.0, 30.0, 4, EVENING, "trees", 55.0, 22.0)
-WAY = (2.5, 5.0, 7.5, 10.0, 10.0, 10.0, 15.0, 20.0)  # up to four hours
+WAY = (2.5, 5.0, 7.5, 10.0, 10.0, 10.0, 15.0, 20.0)
 
 
 @pytest.mark.parametrize(
