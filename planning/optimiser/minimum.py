@@ -20,7 +20,7 @@ from planning.optimiser.site import cost_without_vehicles
 from planning.standby import at_full_power
 from planning.taper import charging_curve, full_power_slots, settle
 
-CHUNK = 200
+CHUNK = 130
 FEW_VEHICLES = 10
 # With standby the bound is farther off than a search stops at, so that it is always gone through to its end.
 SEARCHED_VEHICLES, SEARCHED_WITH_STANDBY = 20, 5
