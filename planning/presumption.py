@@ -36,11 +36,10 @@ IMPOSSIBLE = 1e6
 class Unrecognised:
     """A running transaction of nobody knows whom.
 
-    ``counted`` is the course of its meter, instants and grid-side kWh since plug-in, both ascending.
+    ``counted`` is the course of its meter: instants and grid-side kWh, from any zero, both ascending.
     """
 
     connector: ConnectorKey
-    transaction_id: str
     current_type: Literal["ac", "dc"]
     plugged_at: datetime
     counted: tuple[tuple[datetime, float], ...] = ()
@@ -62,15 +61,15 @@ class Standing:
     told: tuple[tuple[datetime, float], ...] = ()
 
 
-def presumed(transactions: Sequence[Unrecognised], vehicles: Sequence[Standing]) -> dict[str, str]:
-    """Return the vehicle that is presumed behind each transaction id; who is more likely a guest is left out."""
+def presumed(transactions: Sequence[Unrecognised], vehicles: Sequence[Standing]) -> dict[ConnectorKey, str]:
+    """Return the vehicle that is presumed on each connector; where a guest is more likely, nobody is."""
     if not transactions or not vehicles:
         return {}
     costs = np.array([[_cost(one, vehicle) for vehicle in vehicles] for one in transactions])
     # Each transaction may be a guest's instead.
     rows, columns = linear_sum_assignment(np.hstack([costs, np.full((len(transactions),) * 2, LEAST_LIKELY)]))
     return {
-        transactions[row].transaction_id: vehicles[column].vehicle_id
+        transactions[row].connector: vehicles[column].vehicle_id
         for row, column in zip(rows, columns, strict=True)
         if column < len(vehicles)
     }

@@ -18,9 +18,11 @@ from ml.cycles import clock_h
 from ml.dataset import KnownFacts
 from ml.fleet import fleet_facts
 from ml.forecasting import forecast_instants, recent_facts
-from orchestration.steps.fleet_state import LastHeard, OpenTransaction, VehicleState, read_fleet_state, standing
+from orchestration.steps.fleet_state import VehicleState, read_fleet_state, standing
 from orchestration.steps.requests import Habits, RequestBook
 from orchestration.steps.return_forecasts import ReturnForecast, return_forecasts
+from orchestration.steps.soc_evidence import LastHeard
+from orchestration.steps.transactions import OpenTransaction
 from orchestration.steps.workplace import Workplace
 from planning.fallback import SocEvidence
 from planning.presumption import Unrecognised, counted_by, presumed
@@ -172,12 +174,12 @@ class PlatformForecaster:
             if state is not None and state.presence != "out":
                 told = seen.unplaced.get(vehicle_id, ())
                 vehicles.append(standing(state, tuple((reading.observed_at, reading.soc_pct) for reading, _ in told)))
-        return presumed([self._unrecognised(one) for one in unknown], vehicles)
+        places = presumed([self._unrecognised(one) for one in unknown], vehicles)
+        return {one.transaction_id: places[one.connector] for one in unknown if one.connector in places}
 
     def _unrecognised(self, one: PluggedIn) -> Unrecognised:
         return Unrecognised(
             connector=one.connector,
-            transaction_id=one.transaction_id,
             current_type=self.current_types[one.connector],
             plugged_at=one.plugged_at,
             counted=tuple(self._counted[one.transaction_id]),

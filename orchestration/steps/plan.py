@@ -19,13 +19,14 @@ from core.time_grid import SLOT, floor_to_slot, format_instant, slot_starts
 from ingestion.registry.models import Connector, Site
 from ml.fleet import FleetFacts
 from ml.forecasting import recent_facts
-from orchestration.steps.fleet_state import FleetState, OpenTransaction, read_fleet_state
+from orchestration.steps.fleet_state import FleetState, read_fleet_state
 from orchestration.steps.forecast import forecast
 from orchestration.steps.overrides import overrides_in_force
 from orchestration.steps.publish import PATIENCE_S, PublishReport, publish
 from orchestration.steps.requests import Habits, RequestBook
 from orchestration.steps.return_forecasts import ReturnForecast, return_forecasts
 from orchestration.steps.site_inputs import PowerSource, SiteInputs, read_site_inputs
+from orchestration.steps.transactions import OpenTransaction
 from orchestration.steps.workplace import Workplace
 from planning.assembly import Assembled
 from planning.changes import PlanFacts, changes, expected_soc

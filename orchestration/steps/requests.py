@@ -10,8 +10,10 @@ import polars as pl
 from ingestion.registry.models import Site, Vehicle
 from ml.fleet import FleetFacts
 from ml.way_home import WayHome, least_arrivals, used_at_most_kwh, ways_home
-from orchestration.steps.fleet_state import ARRIVAL_REPORT, OpenTransaction, VehicleState
+from orchestration.steps.fleet_state import VehicleState
 from orchestration.steps.return_forecasts import ReturnForecast, at_least, narrowed, with_fleet_caution
+from orchestration.steps.soc_evidence import ARRIVAL_REPORT
+from orchestration.steps.transactions import OpenTransaction
 from planning.fallback import FORECAST_RUNG, SocEstimate, estimate_soc
 from planning.requirements import (
     CLASS_KWH_PER_KM,

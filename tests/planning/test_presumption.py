@@ -20,7 +20,7 @@ def transaction(number: int, *, after_min: float, counts_kw: float = 0.0, curren
     """A transaction on connector ``number`` that charges evenly for two hours."""
     plugged_at = T0 + minutes(after_min)
     course = tuple((plugged_at + minutes(15 * k), counts_kw * k / 4) for k in range(9))
-    return Unrecognised(("CP-1", number), f"t-{number}", "dc" if current == "dc" else "ac", plugged_at, course)
+    return Unrecognised(("CP-1", number), "dc" if current == "dc" else "ac", plugged_at, course)
 
 
 def van(
@@ -42,7 +42,7 @@ def test_who_came_first_is_plugged_in_first() -> None:
     found = presumed(
         [transaction(1, after_min=5), transaction(2, after_min=65)], [van(1, back_min=60), van(2, back_min=0)]
     )
-    assert found == {"t-1": "van-2", "t-2": "van-1"}
+    assert found == {("CP-1", 1): "van-2", ("CP-1", 2): "van-1"}
 
 
 def test_of_two_that_came_together_each_stands_in_its_own_bay() -> None:
@@ -50,7 +50,7 @@ def test_of_two_that_came_together_each_stands_in_its_own_bay() -> None:
         [transaction(1, after_min=5), transaction(2, after_min=6)],
         [van(1, back_min=0, bay=2), van(2, back_min=0, bay=1)],
     )
-    assert found == {"t-1": "van-2", "t-2": "van-1"}
+    assert found == {("CP-1", 1): "van-2", ("CP-1", 2): "van-1"}
 
 
 def test_whose_battery_rises_is_where_the_charger_counts() -> None:
@@ -62,7 +62,7 @@ def test_whose_battery_rises_is_where_the_charger_counts() -> None:
             van(2, back_min=0, bay=2, told=((10, 30.0), (70, 40.0))),
         ],
     )
-    assert found == {"t-1": "van-2", "t-2": "van-1"}
+    assert found == {("CP-1", 1): "van-2", ("CP-1", 2): "van-1"}
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_no_other_placing_is_likelier(places: list[tuple[int, float]], vans: lis
     by_name = {one.vehicle_id: one for one in standing}
     placings = permutations([*standing, *[None] * len(running)], len(running))
     best = min(sum(_of(one, who) for one, who in zip(running, placing, strict=True)) for placing in placings)
-    assert sum(_of(one, by_name.get(found.get(one.transaction_id, ""))) for one in running) == pytest.approx(best)
+    assert sum(_of(one, by_name.get(found.get(one.connector, ""))) for one in running) == pytest.approx(best)
 
 
 def _of(one: Unrecognised, who: Standing | None) -> float:
