@@ -4,7 +4,7 @@ How far each vehicle is moved from its median is decided for the fleet: ``planni
 the margins covers all of them together.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -15,6 +15,9 @@ from planning.uncertainty import pooled_share
 
 CAREFUL_LEVEL = 0.9
 """Return times at this quantile and SoC at its complement are a vehicle's careful side."""
+
+
+SOC_FIELDS = ("median_soc_pct", "low_soc_pct", "lowest_soc_pct", "high_soc_pct")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +64,7 @@ class ReturnForecast:
 
 def at_least(forecast: ReturnForecast, least_pct: float) -> ReturnForecast:
     """Return the forecast with no SoC below what any vehicle of its kind came back with."""
-
-    def above(soc_pct: float | None) -> float | None:
-        return None if soc_pct is None else max(soc_pct, least_pct)
-
-    return replace(
-        forecast,
-        median_soc_pct=above(forecast.median_soc_pct),
-        low_soc_pct=above(forecast.low_soc_pct),
-        lowest_soc_pct=above(forecast.lowest_soc_pct),
-        high_soc_pct=above(forecast.high_soc_pct),
-    )
+    return _each_soc(forecast, lambda soc_pct: max(soc_pct, least_pct))
 
 
 def narrowed(forecast: ReturnForecast, heard: Reading, *, used_pp: float) -> ReturnForecast:
@@ -88,18 +81,14 @@ def narrowed(forecast: ReturnForecast, heard: Reading, *, used_pp: float) -> Ret
     if heard.soc_pct > (100.0 if forecast.high_soc_pct is None else forecast.high_soc_pct) + IMPLAUSIBLE_PP:
         return forecast
     least_pct = max(0.0, heard.soc_pct - used_pp)
+    within = _each_soc(forecast, lambda soc_pct: min(max(soc_pct, least_pct), heard.soc_pct))
+    return replace(within, newest_input_at=heard.observed_at)
 
-    def within(soc_pct: float | None) -> float | None:
-        return None if soc_pct is None else min(max(soc_pct, least_pct), heard.soc_pct)
 
-    return replace(
-        forecast,
-        median_soc_pct=within(forecast.median_soc_pct),
-        low_soc_pct=within(forecast.low_soc_pct),
-        lowest_soc_pct=within(forecast.lowest_soc_pct),
-        high_soc_pct=within(forecast.high_soc_pct),
-        newest_input_at=heard.observed_at,
-    )
+def _each_soc(forecast: ReturnForecast, change: Callable[[float], float]) -> ReturnForecast:
+    """Return the forecast with every SoC that it knows changed."""
+    known = {name: getattr(forecast, name) for name in SOC_FIELDS}
+    return replace(forecast, **{name: change(soc_pct) for name, soc_pct in known.items() if soc_pct is not None})
 
 
 def return_forecasts(rows: pl.DataFrame) -> dict[str, ReturnForecast]:
