@@ -7,6 +7,7 @@ the margins covers all of them together.
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import polars as pl
 
@@ -88,7 +89,8 @@ def narrowed(forecast: ReturnForecast, heard: Reading, *, used_pp: float) -> Ret
 def _each_soc(forecast: ReturnForecast, change: Callable[[float], float]) -> ReturnForecast:
     """Return the forecast with every SoC that it knows changed."""
     known = {name: getattr(forecast, name) for name in SOC_FIELDS}
-    return replace(forecast, **{name: change(soc_pct) for name, soc_pct in known.items() if soc_pct is not None})
+    changed: dict[str, Any] = {name: change(soc_pct) for name, soc_pct in known.items() if soc_pct is not None}
+    return replace(forecast, **changed)
 
 
 def return_forecasts(rows: pl.DataFrame) -> dict[str, ReturnForecast]:
