@@ -13,7 +13,7 @@ from orchestration.steps.fleet_state import VehicleState
 from orchestration.steps.requests import Habits
 from orchestration.steps.return_forecasts import ReturnForecast
 from orchestration.steps.workplace import Workplace
-from planning.fallback import SocEvidence
+from planning.fallback import Reading, SocEvidence
 from planning.replay.observation import Observation, PluggedIn
 from planning.site_state import ConnectorKey, Expected, VehicleRequest
 from tests.reporting.depot import EVENING, hours
@@ -76,3 +76,46 @@ def test_telematics_that_is_silent_is_not_waited_for(forecaster: PlatformForecas
     known = asked(forecaster, told_until=lambda at: EVENING)[EVENING + hours(3)]
     assert known.expected is None
     assert known.soc.soc_pct == pytest.approx(30.0)
+
+
+def standing_since(at: datetime, *, reading: Reading | None = None) -> VehicleState:
+    duty = {"planned_departure_at": EVENING + hours(12), "min_target_soc_pct": 80.0, "distance_km": None}
+    evidence = SocEvidence(reading=reading)
+    return VehicleState(BUS, "at_depot", None, evidence, has_red_telltale=False, upcoming=(duty,), back_at=at)
+
+
+def test_whom_nobody_recognises_is_presumed_where_it_probably_stands(settings: Settings) -> None:
+    """Its own readings go on; those of before it was plugged in say nothing of what the charger gave."""
+    state = standing_since(PLUGGED_AT - hours(0.1))
+    knowledge = Knowledge(lambda at: {"bus-1": state}, forecast_at, Habits(), lambda at, runs: {})
+    site = Workplace(settings).registry.site("north")
+    one = PlatformForecaster(site, EVENING, EVENING + hours(20), frozenset({"bus-1"}), knowledge, {("CP-1", 1): "dc"})
+    told = tuple(
+        (Reading(pct, PLUGGED_AT + hours(after_h), "geotab"), 0.0) for after_h, pct in ((-0.5, 41.0), (0.5, 44.0))
+    )
+    for at, counted_kwh in ((PLUGGED_AT + hours(0.5), 5.0), (PLUGGED_AT + hours(1.0), 10.0)):
+        here = PluggedIn(("CP-1", 1), "t-1", PLUGGED_AT, None, counted_kwh=counted_kwh)
+        [request] = one.requests(Observation(at, (here,), unplaced={"bus-1": told}))
+    assert request.plugged_at == ("CP-1", 1)
+    assert request.soc.soc_pct == pytest.approx(44.0 + 0.9 * 5.0)
+
+
+def test_what_a_vehicle_told_before_it_came_is_read_from_before_it_came(settings: Settings) -> None:
+    """By the record it was charged from then on, which the replay has not done."""
+
+    def states_at(at: datetime) -> Mapping[str, VehicleState]:
+        pct = 41.0 if at <= PLUGGED_AT + hours(0.25) else 90.0
+        return {"bus-1": standing_since(PLUGGED_AT - hours(0.1), reading=Reading(pct, at - hours(0.2), "geotab"))}
+
+    habits = Habits(way_home={"unknown": (2.0, 4.0)})
+    site = Workplace(settings).registry.site("north")
+    one = PlatformForecaster(
+        site,
+        EVENING,
+        EVENING + hours(20),
+        frozenset({"bus-1"}),
+        Knowledge(states_at, forecast_at, habits, matched),
+        {("CP-1", 1): "dc"},
+    )
+    found = asked(one)
+    assert found[EVENING + hours(4)].soc.soc_pct == pytest.approx(41.0)
