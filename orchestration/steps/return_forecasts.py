@@ -71,8 +71,8 @@ def at_least(forecast: ReturnForecast, least_pct: float) -> ReturnForecast:
 def narrowed(forecast: ReturnForecast, heard: Reading, *, used_pp: float) -> ReturnForecast:
     """Return the forecast of a vehicle that is back, narrowed by what it told last on the road.
 
-    It came with no more than that, and with no less than the way home leaves of it. What the forecast made on the road
-    does not hold possible is not believed.
+    As a rule it came with no more than that, and with no less than the way home leaves of it; its highest SoC stays, as
+    some are charged on their way. What the forecast made on the road does not hold possible is not believed.
 
     Args:
         forecast: Made before it came.
@@ -83,7 +83,7 @@ def narrowed(forecast: ReturnForecast, heard: Reading, *, used_pp: float) -> Ret
         return forecast
     least_pct = max(0.0, heard.soc_pct - used_pp)
     within = _each_soc(forecast, lambda soc_pct: min(max(soc_pct, least_pct), heard.soc_pct))
-    return replace(within, newest_input_at=heard.observed_at)
+    return replace(within, high_soc_pct=forecast.high_soc_pct, newest_input_at=heard.observed_at)
 
 
 def _each_soc(forecast: ReturnForecast, change: Callable[[float], float]) -> ReturnForecast:

@@ -288,17 +288,32 @@ def test_who_fell_silent_on_the_way_home_came_with_no_less_than_the_way_leaves(
 
 
 def test_who_told_its_soc_when_it_was_back_drove_no_further(settings: Settings, tmp_path: Path) -> None:
-    """And what it shows once it is plugged in is not believed: it is far more than it came with."""
+    """And what it shows once it is plugged in is not believed: the forecast holds it impossible."""
     depot = Depot(tmp_path)
     depot.vehicle("bus-1", connector_id=1)
     depot.report("bus-1", EVENING - hours(0.5), 38.0)
     depot.land("trip", at=EVENING - hours(0.5), source="geotab", vehicle_id="bus-1", started_at=EVENING - hours(6),
                ended_at=EVENING - hours(0.5), end_site_id="north")  # fmt: skip
     depot.plug_in("bus-1", EVENING)
-    depot.report("bus-1", EVENING + hours(0.1), 50.0)
+    depot.report("bus-1", EVENING + hours(0.1), 65.0)
     as_of = EVENING + hours(0.5)
     state = read_fleet_state(depot.landing, registry(), site_id="north", as_of=as_of).vehicles[0]
     site = Workplace(settings).registry.site("north")
     habits = Habits(way_home={"unknown": WAY})
     request = RequestBook(site, as_of, as_of + hours(36), {}, habits, {"bus-1": FORECAST}).request(state)
     assert request.soc.soc_pct == pytest.approx(38.0)
+
+
+def test_who_was_charged_on_its_way_is_believed(settings: Settings, tmp_path: Path) -> None:
+    """It shows more than it told last on the road, and no more than the forecast held possible."""
+    depot = Depot(tmp_path)
+    depot.vehicle("bus-1", connector_id=1)
+    depot.report("bus-1", EVENING - hours(1.0), 38.0, at_site_id=None, speed_kmh=30.0)
+    depot.plug_in("bus-1", EVENING)
+    depot.report("bus-1", EVENING + hours(0.1), 55.0)
+    as_of = EVENING + hours(0.5)
+    state = read_fleet_state(depot.landing, registry(), site_id="north", as_of=as_of).vehicles[0]
+    site = Workplace(settings).registry.site("north")
+    habits = Habits(way_home={"unknown": WAY})
+    request = RequestBook(site, as_of, as_of + hours(36), {}, habits, {"bus-1": FORECAST}).request(state)
+    assert request.soc.soc_pct == pytest.approx(55.0)
