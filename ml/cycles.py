@@ -263,6 +263,8 @@ def told_by_states(cycles: pl.DataFrame, snapshots: pl.DataFrame) -> pl.DataFram
     numbered = cycles.with_row_index("row")
     for half, at, known, strategy, reach in halves:
         asked = numbered.filter(pl.col(half).is_null()).select("row", "vehicle_id", at, known).drop_nulls()
+        if asked.is_empty():
+            continue  # millions of states need not be sorted for nothing
         found = (
             told.sort("observed_at")
             .join_asof(
