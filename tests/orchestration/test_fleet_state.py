@@ -1,6 +1,6 @@
 """What is known of a plugged vehicle's battery: every reading of its stay, against what the charger counted."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -264,6 +264,14 @@ FORECAST = ReturnForecast(EVENING, EVENING + hours(1), 40.0, 30.0, 4, EVENING, "
 WAY = (2.5, 5.0, 7.5, 10.0, 10.0, 10.0, 15.0, 20.0)
 
 
+def forecast_request(depot: Depot, settings: Settings, *, as_of: datetime) -> VehicleRequest:
+    """Return the bus's request where its return was forecast, and what ways home take is known."""
+    state = read_fleet_state(depot.landing, registry(), site_id="north", as_of=as_of).vehicles[0]
+    site = Workplace(settings).registry.site("north")
+    habits = Habits(way_home={"unknown": WAY})
+    return RequestBook(site, as_of, as_of + hours(36), {}, habits, {"bus-1": FORECAST}).request(state)
+
+
 @pytest.mark.parametrize(
     ("last_pct", "last_h", "least_pct"),
     [(38.0, 0.25, 35.5), (38.0, 1.0, 28.0), (38.0, 4.5, 22.0), (28.0, 1.0, 22.0), (85.0, 0.25, 22.0)],
@@ -278,11 +286,7 @@ def test_who_fell_silent_on_the_way_home_came_with_no_less_than_the_way_leaves(
     depot.plug_in("bus-1", EVENING)
     depot.land("trip", at=EVENING - hours(0.05), source="geotab", vehicle_id="bus-1", started_at=EVENING - hours(6),
                ended_at=EVENING - hours(0.05), end_site_id="north")  # fmt: skip
-    as_of = EVENING + hours(1.5)
-    state = read_fleet_state(depot.landing, registry(), site_id="north", as_of=as_of).vehicles[0]
-    site = Workplace(settings).registry.site("north")
-    habits = Habits(way_home={"unknown": WAY})
-    request = RequestBook(site, as_of, as_of + hours(36), {}, habits, {"bus-1": FORECAST}).request(state)
+    request = forecast_request(depot, settings, as_of=EVENING + hours(1.5))
     assert request.soc.soc_pct == pytest.approx(least_pct)
     assert request.soc.rung == 4
 
@@ -296,11 +300,7 @@ def test_who_told_its_soc_when_it_was_back_drove_no_further(settings: Settings, 
                ended_at=EVENING - hours(0.5), end_site_id="north")  # fmt: skip
     depot.plug_in("bus-1", EVENING)
     depot.report("bus-1", EVENING + hours(0.1), 65.0)
-    as_of = EVENING + hours(0.5)
-    state = read_fleet_state(depot.landing, registry(), site_id="north", as_of=as_of).vehicles[0]
-    site = Workplace(settings).registry.site("north")
-    habits = Habits(way_home={"unknown": WAY})
-    request = RequestBook(site, as_of, as_of + hours(36), {}, habits, {"bus-1": FORECAST}).request(state)
+    request = forecast_request(depot, settings, as_of=EVENING + hours(0.5))
     assert request.soc.soc_pct == pytest.approx(38.0)
 
 
@@ -311,9 +311,5 @@ def test_who_was_charged_on_its_way_is_believed(settings: Settings, tmp_path: Pa
     depot.report("bus-1", EVENING - hours(1.0), 38.0, at_site_id=None, speed_kmh=30.0)
     depot.plug_in("bus-1", EVENING)
     depot.report("bus-1", EVENING + hours(0.1), 55.0)
-    as_of = EVENING + hours(0.5)
-    state = read_fleet_state(depot.landing, registry(), site_id="north", as_of=as_of).vehicles[0]
-    site = Workplace(settings).registry.site("north")
-    habits = Habits(way_home={"unknown": WAY})
-    request = RequestBook(site, as_of, as_of + hours(36), {}, habits, {"bus-1": FORECAST}).request(state)
+    request = forecast_request(depot, settings, as_of=EVENING + hours(0.5))
     assert request.soc.soc_pct == pytest.approx(55.0)
