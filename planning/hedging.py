@@ -1,9 +1,12 @@
-"""Plan for what is expected, as long as what could come instead can still be served from the next re-plan on.
+"""Plan for what is expected or less, as long as what could come instead can still be served from the next re-plan on.
 
 Margin that a plan holds is not free: a peak that was driven up for vehicles that then need less is paid for, while one
 that is planned too low can be raised when they are there. So each plan leans as little to the careful side as it may:
 it is taken where, after its relaxed plan's next slots, the careful requests can still all be met under limits alone,
 whatever that costs. Where a limit binds, nothing but the careful side passes, and margin is held as before.
+
+What is uncertain is paid for where it is cheap: room under a peak that is reached anyway is used early (``creep``), and
+what single vehicles may lack beyond what is firmly planned is charged into what then is left of it (``spare``).
 """
 
 from collections.abc import Callable, Sequence
@@ -13,15 +16,19 @@ from datetime import datetime
 import numpy as np
 
 from planning.assembly import Assembled, assemble
+from planning.creep import at_known_charges, expecting_creep
 from planning.fallback import SocEstimate
 from planning.feasibility import measure
 from planning.model import FloatArray, Plan, Problem
 from planning.optimiser.relaxation import relax
 from planning.optimiser.scope import free_scope
 from planning.site_state import SiteState, VehicleRequest
+from planning.spare import with_spare
 
-LEANINGS = (0.0, 0.5)
-"""Shares of the way from the expected to the careful side that are tried before the whole way is gone."""
+LEANINGS = (-0.4, 0.0, 0.5)
+"""Shares of the way from the expected to the careful side that are tried before the whole way is gone.
+
+The first is less than is expected: a peak that turns out too low can be raised, one that was too high is paid for."""
 
 COMMITTED_SLOTS = 2
 """What a plan does in these slots is done before another can be known to be better."""
@@ -48,17 +55,26 @@ class Hedged:
 def hedge(
     site: SiteState, requests: Sequence[VehicleRequest], *, as_of: datetime, planner: Callable[[Problem], Plan]
 ) -> Hedged:
-    """Return the plan that leans least to the careful side and leaves it possible."""
-    site = guarded(site)
+    """Return the plan that leans least to the careful side and leaves it possible, with what it has to spare."""
+    assembled, leaning = _leaning_least(guarded(site), requests, as_of=as_of)
+    problem = assembled.problem
+    bound = relax(problem, free_scope(problem)).lower_bound
+    plan = at_known_charges(problem, planner(expecting_creep(problem)), lower_bound=bound)
+    spare_pp = {request.spec.vehicle_id: request.spare_pp for request in requests}
+    return Hedged(assembled, with_spare(problem, plan, spare_pp), leaning)
+
+
+def _leaning_least(site: SiteState, requests: Sequence[VehicleRequest], *, as_of: datetime) -> tuple[Assembled, float]:
+    """Return the problem that leans least to the careful side and leaves it possible, and how far it leans."""
     careful = assemble(site, requests, as_of=as_of)
     if not any(request.expected for request in requests):
-        return Hedged(careful, planner(careful.problem), 1.0)
+        return careful, 1.0
     unavoidable_kwh = _short_kwh(careful.problem)
     for share in LEANINGS:
         assembled = assemble(site, [leant(request, share) for request in requests], as_of=as_of)
         if _short_kwh(careful.problem, after=assembled.problem) <= unavoidable_kwh + EQUAL_KWH:
-            return Hedged(assembled, planner(assembled.problem), share)
-    return Hedged(careful, planner(careful.problem), 1.0)
+            return assembled, share
+    return careful, 1.0
 
 
 def guarded(site: SiteState) -> SiteState:
@@ -77,8 +93,9 @@ def guarded(site: SiteState) -> SiteState:
 def leant(request: VehicleRequest, share: float) -> VehicleRequest:
     """Return a request whose arrival and SoC lie so far from the expected towards the careful side.
 
-    One that is not expected any more has no arrival short of the careful side: limits keep room for it, but no peak is
-    paid for it before it is there. Of one that is plugged in, the SoC alone is not known yet.
+    Only the SoC goes the other way, where the share is below zero. One that is not expected any more has no arrival
+    short of the careful side: limits keep room for it, but no peak is paid for it before it is there. Of one that is
+    plugged in, the SoC alone is not known yet.
     """
     expected, arrival = request.expected, request.arrival
     if expected is None or share >= 1.0:
@@ -89,19 +106,20 @@ def leant(request: VehicleRequest, share: float) -> VehicleRequest:
         return request
     if expected.arrival_at is None:
         return replace(request, arrival=None)
+    late = max(0.0, share)
     return replace(
         request,
         arrival=replace(
             arrival,
-            at=expected.arrival_at + share * (arrival.at - expected.arrival_at),
-            source=f"{arrival.source}, of which {share:.0%}, as the limits leave room for the rest",
+            at=expected.arrival_at + late * (arrival.at - expected.arrival_at),
+            source=f"{arrival.source}, of which {late:.0%}, as the limits leave room for the rest",
         ),
         soc=_between(request.soc, expected.soc_pct, share),
     )
 
 
 def _between(careful: SocEstimate, expected_pct: float, share: float) -> SocEstimate:
-    return replace(careful, soc_pct=expected_pct + share * (careful.soc_pct - expected_pct))
+    return replace(careful, soc_pct=min(100.0, expected_pct + share * (careful.soc_pct - expected_pct)))
 
 
 def _short_kwh(problem: Problem, after: Problem | None = None) -> float:
@@ -114,6 +132,7 @@ def _short_kwh(problem: Problem, after: Problem | None = None) -> float:
 
 def _behind(problem: Problem, ceiling_kw: FloatArray, leant: Problem) -> FloatArray:
     """Return ceilings [N, T] that allow what another problem's relaxed plan gives in its first slots, then anything."""
+    leant = expecting_creep(leant)
     power_kw = relax(leant, free_scope(leant)).power_kw
     rows = {vehicle_id: row for row, vehicle_id in enumerate(leant.fleet.vehicle_ids)}
     ceiling = ceiling_kw.copy()

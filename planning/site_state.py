@@ -175,6 +175,8 @@ class VehicleRequest:
     ``expected`` is what ``arrival`` and ``soc`` of a vehicle that is to come are the careful side of, if it is known.
     Where ``outlook`` (hours from the start of the plan) is given for a vehicle that is out, it decides on arrival and
     SoC, at the site's ``confidence``.
+    ``least_soc_pct`` is what a vehicle has at least whose ``soc`` leaves more to chance than others': what it would
+    then lack is charged where that drives no peak up.
     """
 
     spec: VehicleSpec
@@ -192,3 +194,9 @@ class VehicleRequest:
     unplugged_before: timedelta = timedelta(0)
     outlook: Outlook | None = None
     expected: Expected | None = None
+    least_soc_pct: float | None = None
+
+    @property
+    def spare_pp(self) -> float:
+        """By how much more than required it is to be charged where that drives no peak up, in points."""
+        return 0.0 if self.least_soc_pct is None else max(0.0, self.soc.soc_pct - self.least_soc_pct)

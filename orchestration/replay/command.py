@@ -166,7 +166,7 @@ def night_scores(night: Night, options: ReplayOptions, forecasters: Forecasters)
 
 def seer(world: World) -> Contender:
     """Return perfect foresight of a world; it plans as often as everybody, for batteries are never quite as known."""
-    return Contender(FORESIGHT, PerfectForesight(world), policy_of("optimiser"), is_omniscient=True)
+    return Contender(FORESIGHT, PerfectForesight(world), policy_of("foresight"), is_omniscient=True)
 
 
 def contender(policy: str, forecaster: Forecaster) -> Contender:

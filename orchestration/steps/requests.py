@@ -120,6 +120,7 @@ class RequestBook:
         duty = next((duty for duty in state.upcoming if duty["planned_departure_at"] > ready_from), None)
         departure_at, source = self._departure(duty)
         transaction, soc = state.transaction, self._soc(state, spec)
+        least = self._least_soc(state, spec) if soc.rung >= FORECAST_RUNG else None
         required = self.requirement(vehicle, duty)
         return VehicleRequest(
             spec=spec,
@@ -134,7 +135,8 @@ class RequestBook:
             departure_source=source,
             unplugged_before=UNPLUGGED_BEFORE if source == "dispatch" else timedelta(0),
             expected=self._expected(state, soc),
-            notes=_notes(transaction),
+            least_soc_pct=None if least is None else least.soc_pct,
+            notes=_notes(transaction, least),
         )
 
     def _arrival(self, state: VehicleState) -> tuple[ArrivalEstimate | None, datetime]:
@@ -197,10 +199,17 @@ class RequestBook:
         """Return the SoC on the careful side."""
         forecast = self._forecast(state)
         low_pct = None if forecast is None else forecast.planned_soc_pct
-        if forecast is not None and state.presence == "plugged" and forecast.lowest_soc_pct is not None:
+        if forecast is not None and state.presence == "plugged" and forecast.wary_soc_pct is not None:
             # It is here and nothing tells of its battery: there will be no later forecast to mend this one.
-            low_pct = forecast.lowest_soc_pct
+            low_pct = forecast.wary_soc_pct
         return _estimated(state, spec, forecast, low_pct, self.as_of)
+
+    def _least_soc(self, state: VehicleState, spec: VehicleSpec) -> SocEstimate | None:
+        """Return the least SoC that a plugged vehicle of which nothing tells may have; None where nobody knows."""
+        forecast = self._forecast(state)
+        if state.presence != "plugged" or forecast is None or forecast.lowest_soc_pct is None:
+            return None
+        return _estimated(state, spec, forecast, forecast.lowest_soc_pct, self.as_of)
 
     def _likely_soc(self, state: VehicleState) -> SocEstimate | None:
         """Return the SoC that is likely where nothing tells it; None without a forecast."""
@@ -260,11 +269,14 @@ def _estimated(
     )
 
 
-def _notes(transaction: OpenTransaction | None) -> tuple[str, ...]:
-    if transaction is None or not transaction.is_presumed:
-        return ()
-    place = f"{transaction.station_id}/{transaction.connector_id}"
-    return (f"nobody was recognised at {place}; presumed there by when it came, its bay and its battery",)
+def _notes(transaction: OpenTransaction | None, least: SocEstimate | None) -> tuple[str, ...]:
+    notes = []
+    if transaction is not None and transaction.is_presumed:
+        place = f"{transaction.station_id}/{transaction.connector_id}"
+        notes.append(f"nobody was recognised at {place}; presumed there by when it came, its bay and its battery")
+    if least is not None:
+        notes.append(f"may have as little as {least.soc_pct:.0f} %; what it then lacks is charged under the peak")
+    return tuple(notes)
 
 
 def _with_margin(required: Requirement, soc: SocEstimate) -> Requirement:

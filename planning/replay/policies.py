@@ -44,7 +44,7 @@ class Policy(Protocol):
 class Planned:
     """Follows a planner's plan of the whole horizon, as far as it is not planned anew.
 
-    A rule is not hedged: it plans for the careful side.
+    A rule is not hedged: it plans for the careful side. Who knows all that will be has nothing to be hedged against.
     """
 
     planner: Planner
@@ -89,9 +89,9 @@ class RulePlanner:
 
 
 def policy_of(rule: str) -> Policy:
-    """Return a rule's policy; ``optimiser`` is the planner."""
-    if rule == "optimiser":
-        return Planned(Drafter())
+    """Return a rule's policy; ``optimiser`` is the planner, and ``foresight`` the planner of one who knows all."""
+    if rule in ("optimiser", "foresight"):
+        return Planned(Drafter(), is_hedged=rule == "optimiser")
     return uncontrolled if rule == "uncontrolled" else Planned(RulePlanner(rule), is_hedged=False)
 
 

@@ -178,7 +178,13 @@ def request_of(depot: Depot, site: Site, *, stood_h: float) -> VehicleRequest:
     return RequestBook(site, as_of, as_of + hours(36), {}, Habits()).request(fleet.vehicles[0])
 
 
-def test_who_is_plugged_in_and_tells_nothing_is_taken_to_have_come_with_the_least_that_is_likely(
+def silent_forecast() -> ReturnForecast:
+    return ReturnForecast(
+        EVENING, EVENING + hours(1), 40.0, 30.0, 4, EVENING, "trees", wary_soc_pct=27.0, lowest_soc_pct=22.0
+    )
+
+
+def test_who_is_plugged_in_and_tells_nothing_is_taken_to_have_come_with_little_and_charged_further_under_the_peak(
     settings: Settings, tmp_path: Path
 ) -> None:
     depot = Depot(tmp_path)
@@ -187,13 +193,17 @@ def test_who_is_plugged_in_and_tells_nothing_is_taken_to_have_come_with_the_leas
     depot.meter(EVENING, 500.0)
     depot.meter(EVENING + hours(1), 510.0)
     fleet = read_fleet_state(depot.landing, registry(), site_id="north", as_of=EVENING + hours(1))
-    forecast = ReturnForecast(EVENING, EVENING + hours(1), 40.0, 30.0, 4, EVENING, "trees", lowest_soc_pct=22.0)
+    forecast = silent_forecast()
     site = Workplace(settings).registry.site("north")
     as_of = EVENING + hours(1)
     book = RequestBook(site, as_of, as_of + hours(36), {}, Habits(), {"bus-1": forecast})
-    found = book.request(fleet.vehicles[0]).soc
-    assert found.rung == 4
-    assert found.soc_pct == pytest.approx(22.0 + 100 * 10.0 * EFFICIENCY / USABLE_KWH)
+    request = book.request(fleet.vehicles[0])
+    gained_pp = 100 * 10.0 * EFFICIENCY / USABLE_KWH
+    assert request.soc.rung == 4
+    assert request.soc.soc_pct == pytest.approx(27.0 + gained_pp)
+    assert request.least_soc_pct == pytest.approx(22.0 + gained_pp)
+    assert request.spare_pp == pytest.approx(5.0)
+    assert f"may have as little as {22.0 + gained_pp:.0f} %" in request.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -217,10 +227,10 @@ def test_late_telematics_of_a_plugged_vehicle_is_waited_for_as_long_as_it_goes_o
                ended_at=EVENING - hours(0.1), end_site_id="north")  # fmt: skip
     as_of = EVENING + hours(asked_h)
     state = read_fleet_state(depot.landing, registry(), site_id="north", as_of=as_of).vehicles[0]
-    forecast = ReturnForecast(EVENING, EVENING + hours(1), 40.0, 30.0, 4, EVENING, "trees", lowest_soc_pct=22.0)
+    forecast = silent_forecast()
     site = Workplace(settings).registry.site("north")
     request = RequestBook(site, as_of, as_of + hours(36), {}, Habits(), {"bus-1": forecast}).request(state)
-    assert request.soc.soc_pct == pytest.approx(22.0)
+    assert request.soc.soc_pct == pytest.approx(27.0)
     assert request.expected == (Expected(None, 40.0) if is_awaited else None)
 
 

@@ -83,7 +83,7 @@ def scores(limit_kw: float, fault: str = "none") -> tuple[Score, Score]:
     for number in NIGHTS:
         calm, forecaster = night(number, limit_kw)
         over = FAULTS[fault].world(calm)
-        seer = Contender("seer", PerfectForesight(over), policy_of("optimiser"), is_omniscient=True)
+        seer = Contender("seer", PerfectForesight(over), policy_of("foresight"), is_omniscient=True)
         foresight = replay(over, seer)
         infeasible = infeasible_of(foresight)
         told = Disturbed(forecaster, FAULTS[fault], over)

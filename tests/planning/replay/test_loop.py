@@ -33,7 +33,7 @@ def play(kind: str, stays: list[TrueStay] = STAYS, **changes: object) -> Played:
 
 def foresight(over: World) -> Played:
     return replay(
-        over, Contender("perfect_foresight", PerfectForesight(over), policy_of("optimiser"), is_omniscient=True)
+        over, Contender("perfect_foresight", PerfectForesight(over), policy_of("foresight"), is_omniscient=True)
     )
 
 
