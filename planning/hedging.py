@@ -71,7 +71,7 @@ def _leaning_least(site: SiteState, requests: Sequence[VehicleRequest], *, as_of
         return careful, 1.0
     unavoidable_kwh = _short_kwh(careful.problem)
     for share in LEANINGS:
-        assembled = assemble(site, [leant(request, share) for request in requests], as_of=as_of)
+        assembled = assemble(site, [leant(request, share, as_of=as_of) for request in requests], as_of=as_of)
         if _short_kwh(careful.problem, after=assembled.problem) <= unavoidable_kwh + EQUAL_KWH:
             return assembled, share
     return careful, 1.0
@@ -90,12 +90,11 @@ def guarded(site: SiteState) -> SiteState:
     return replace(site, base_load_kw=base_kw)
 
 
-def leant(request: VehicleRequest, share: float) -> VehicleRequest:
-    """Return a request whose arrival and SoC lie so far from the expected towards the careful side.
+def leant(request: VehicleRequest, share: float, *, as_of: datetime) -> VehicleRequest:
+    """Return a request whose arrival and SoC lie so far from the expected towards the careful side, or away from it.
 
-    Only the SoC goes the other way, where the share is below zero. One that is not expected any more has no arrival
-    short of the careful side: limits keep room for it, but no peak is paid for it before it is there. Of one that is
-    plugged in, the SoC alone is not known yet.
+    One that is not expected any more has no arrival short of the careful side: limits keep room for it, but no peak is
+    paid for it before it is there. Of one that is plugged in, the SoC alone is not known yet.
     """
     expected, arrival = request.expected, request.arrival
     if expected is None or share >= 1.0:
@@ -106,13 +105,12 @@ def leant(request: VehicleRequest, share: float) -> VehicleRequest:
         return request
     if expected.arrival_at is None:
         return replace(request, arrival=None)
-    late = max(0.0, share)
     return replace(
         request,
         arrival=replace(
             arrival,
-            at=expected.arrival_at + late * (arrival.at - expected.arrival_at),
-            source=f"{arrival.source}, of which {late:.0%}, as the limits leave room for the rest",
+            at=max(as_of, expected.arrival_at + share * (arrival.at - expected.arrival_at)),
+            source=f"{arrival.source}, {share:+.0%} of that, as the limits leave room for the rest",
         ),
         soc=_between(request.soc, expected.soc_pct, share),
     )

@@ -148,19 +148,22 @@ def test_the_careful_side_stays_within_reach(limit_kw: float, careful_pct: float
 
 
 @pytest.mark.parametrize(
-    ("share", "hours", "pct"), [(-0.5, 1.0, 65.0), (0.0, 1.0, 50.0), (0.5, 2.5, 35.0), (1.0, 4.0, 20.0)]
+    ("share", "hours", "pct"), [(-0.2, 0.4, 56.0), (0.0, 1.0, 50.0), (0.5, 2.5, 35.0), (1.0, 4.0, 20.0)]
 )
 def test_leaning_is_a_share_of_the_way(share: float, hours: float, pct: float) -> None:
-    moved = leant(yard()[1], share)
+    moved = leant(yard()[1], share, as_of=START)
     assert moved.arrival is not None
     assert moved.arrival.at == START + hours * HOUR
     assert moved.soc.soc_pct == pytest.approx(pct)
-    assert leant(yard()[0], share) == yard()[0]
+    assert leant(yard()[0], share, as_of=START) == yard()[0]
+    soon = leant(yard()[1], share, as_of=START + 3 * HOUR).arrival
+    assert soon is not None
+    assert soon.at == START + max(hours, 3.0) * HOUR
 
 
 def test_nobody_is_expected_with_more_than_a_full_battery() -> None:
     full = replace(yard()[1], expected=Expected(START + HOUR, 95.0))
-    assert leant(full, -0.4).soc.soc_pct == 100.0
+    assert leant(full, -0.4, as_of=START).soc.soc_pct == 100.0
 
 
 def test_what_a_vehicle_may_lack_is_charged_under_the_peak_that_is_reached() -> None:
