@@ -33,9 +33,8 @@ STILL_UNPLUGGED = timedelta(minutes=30)
 DOUBTED_AFTER, FORGOTTEN_AFTER = timedelta(minutes=30), timedelta(hours=3)
 """Who has stood unplugged for so long drives no peak up any more, and later holds no room either. Most plug in within
 minutes; one evening in fifty nobody does, and a plan that waits for it all night pays for power that nobody takes."""
-UNPLUGGED_BEFORE = timedelta(minutes=11)
-"""Drivers unplug up to ten minutes before they leave, and not to the second; a vehicle is planned to be ready by then.
-Who is unplugged a minute into a quarter of an hour of charging misses all of it."""
+UNPLUGGED_BEFORE = timedelta(minutes=10)
+"""Drivers unplug minutes before they leave, and some leave a little early; a vehicle is planned to be ready by then."""
 
 OVERDUE_DEPARTURE = timedelta(minutes=30)
 RETURN_MARGIN = timedelta(hours=2)
