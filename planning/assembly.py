@@ -277,8 +277,11 @@ def _guests(site: SiteState, planned: Sequence[_Planned]) -> set[ConnectorKey]:
 
 
 def _guests_load_kw(site: SiteState, guests: set[ConnectorKey]) -> FloatArray:
-    """Return what guests are expected to draw, [T]: like anybody's it drives a peak up, while they stay."""
-    drawn_kw = sum(item.guest_kw for item in site.connectors if item.key in guests)
+    """Return what guests are expected to draw, [T]: like anybody's it drives a peak up, while they stay.
+
+    At a connector that is out of service nobody draws anything, as far as is known.
+    """
+    drawn_kw = sum(item.guest_kw for item in site.connectors if item.key in guests and not item.is_out_of_service)
     load: FloatArray = np.where(np.arange(site.slots) < GUEST_STAYS / _slot(site), drawn_kw, 0.0)
     return load
 

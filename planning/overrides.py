@@ -10,17 +10,15 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from core.time_grid import SLOT, SLOT_HOURS, floor_to_slot, format_instant
+from planning.closures import Closures, closed, elsewhere
 from planning.requirements import Requirement
-from planning.site_state import ArrivalEstimate, ConnectorKey, ConnectorState, VehicleRequest
+from planning.site_state import ConnectorKey, ConnectorState, VehicleRequest
 from planning.vehicles import DEFAULT_EFFICIENCY
 
 OverrideKind = Literal["charge_now", "out_of_service", "departure", "target"]
 CHARGE_NOW_PRIORITY = 10.0
 SPARE_SLOTS = 0.05
 """Charging now asks for what full power gives less this much of a slot, so that rounding is no shortfall."""
-
-MOVED_IN = timedelta(minutes=30)
-"""A vehicle at a connector that is out of service is taken to be at another one this long from now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ def overridden_requests(
 ) -> list[VehicleRequest]:
     """Return the requests as the overrides that hold now want them; the latest of one kind counts."""
     holding = [one for one in sorted(overrides, key=lambda one: one.valid_from_at) if one.holds(as_of)]
-    closed = {one.connector for one in holding if one.kind == "out_of_service" and one.connector is not None}
+    closures = _closures(holding)
     tops = {item.key: item.max_kw for item in connectors}
     found = []
     for request in requests:
@@ -72,7 +70,7 @@ def overridden_requests(
             is_its_connector = one.connector is not None and one.connector == request.plugged_at
             if one.vehicle_id == request.spec.vehicle_id or (is_its_connector and one.kind != "out_of_service"):
                 changed = _applied(changed, one, tops, as_of)
-        found.append(_elsewhere(changed, closed, as_of))
+        found.append(elsewhere(changed, closures, as_of=as_of))
     return found
 
 
@@ -80,8 +78,16 @@ def overridden_connectors(
     connectors: Sequence[ConnectorState], overrides: Sequence[Override], *, as_of: datetime
 ) -> tuple[ConnectorState, ...]:
     """Return the connectors; those that are out of service take nobody, and may still let anybody draw a fallback."""
-    closed = {one.connector for one in overrides if one.kind == "out_of_service" and one.holds(as_of)}
-    return tuple(replace(item, is_out_of_service=True) if item.key in closed else item for item in connectors)
+    return closed(connectors, _closures([one for one in overrides if one.holds(as_of)]))
+
+
+def _closures(holding: Sequence[Override]) -> Closures:
+    """Return the connectors that somebody took out of service."""
+    return {
+        one.connector: one.valid_from_at
+        for one in holding
+        if one.kind == "out_of_service" and one.connector is not None
+    }
 
 
 def _applied(
@@ -119,19 +125,3 @@ def _charged_now(request: VehicleRequest, tops: dict[ConnectorKey, float], as_of
     by_then = replace(request.requirement, soc_pct=reached_pct, margin_pp=0.0, owner="override: charge now")
     departure = min(request.requested_departure_at, floor_to_slot(as_of) + slots * SLOT)
     return replace(urgent, requested_departure_at=departure, requirement=by_then)
-
-
-def _elsewhere(request: VehicleRequest, closed: set[ConnectorKey], as_of: datetime) -> VehicleRequest:
-    """Return the request of a vehicle that must be plugged in somewhere else."""
-    bay = None if request.bay in closed else request.bay
-    if request.plugged_at not in closed:
-        return replace(request, bay=bay)
-    station_id, connector_id = request.plugged_at or ("", 0)
-    return replace(
-        request,
-        plugged_at=None,
-        transaction_id=None,
-        bay=bay,
-        arrival=ArrivalEstimate(as_of + MOVED_IN, "must be plugged in elsewhere", 1, as_of),
-        notes=(*request.notes, f"{station_id}/{connector_id} is out of service"),
-    )

@@ -26,10 +26,11 @@ from orchestration.steps.publish import PATIENCE_S, PublishReport, publish
 from orchestration.steps.requests import Habits, RequestBook
 from orchestration.steps.return_forecasts import ReturnForecast, return_forecasts
 from orchestration.steps.site_inputs import PowerSource, SiteInputs, read_site_inputs
-from orchestration.steps.transactions import OpenTransaction
+from orchestration.steps.transactions import OpenTransaction, faulted_connectors
 from orchestration.steps.workplace import Workplace
 from planning.assembly import Assembled
 from planning.changes import PlanFacts, changes, expected_soc
+from planning.closures import closed, elsewhere
 from planning.documents import plan_record, problem_from_record, problem_record
 from planning.findings import ProblemError
 from planning.hedging import hedge
@@ -128,8 +129,11 @@ def plan_site(
     )
     overrides = overrides_in_force(workplace, site_id=site_id, as_of=as_of)
     state = site_state(site, workplace.registry.connectors_of(site_id), inputs, fleet)
-    state = replace(state, connectors=overridden_connectors(state.connectors, overrides, as_of=as_of))
-    requests = overridden_requests(book.requests(fleet.vehicles), state.connectors, overrides, as_of=as_of)
+    faults = faulted_connectors(workplace.landing, state.connectors, as_of=as_of)
+    connectors = overridden_connectors(closed(state.connectors, faults), overrides, as_of=as_of)
+    state = replace(state, connectors=connectors)
+    known_requests = [elsewhere(request, faults, as_of=as_of) for request in book.requests(fleet.vehicles)]
+    requests = overridden_requests(known_requests, state.connectors, overrides, as_of=as_of)
     planner = partial(solve, as_of=as_of, with_remedies=trigger in WITH_REMEDIES)
     hedged = hedge(state, requests, as_of=as_of, planner=planner)
     assembled, plan = with_overrides(hedged.assembled, overrides), hedged.plan

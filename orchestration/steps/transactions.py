@@ -1,5 +1,9 @@
-"""Which transactions run at a site at an instant, and which vehicle each is matched to, as landing knew then."""
+"""Which transactions run at a site at an instant, and which vehicle each is matched to, as landing knew then.
 
+And which connectors could not charge anybody, as their stations say.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -7,10 +11,16 @@ import polars as pl
 
 from core.landing import Landing
 from ingestion.registry import Registry
+from planning.closures import Closures
+from planning.site_state import ConnectorState
 
 LONGEST_TRANSACTION = timedelta(days=5)
 SETTLING = timedelta(minutes=15)
 """Clocks of vehicle and charger may differ by this much."""
+
+FAULTY = ("faulted", "unavailable")
+WHOLE_STATION = 0
+"""The connector number under which a station speaks of itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +98,22 @@ def still_open(
         )
         for row in running.iter_rows(named=True)
     ]
+
+
+def faulted_connectors(landing: Landing, connectors: Sequence[ConnectorState], *, as_of: datetime) -> Closures:
+    """Return the connectors whose last word, or whose station's, was that they cannot charge, and since when."""
+    statuses = landing.read("connector_status", as_of=as_of, since=as_of - LONGEST_TRANSACTION)
+    last = statuses.sort("observed_at").unique(["station_id", "connector_id"], keep="last", maintain_order=True)
+    faulty = {
+        (row["station_id"], row["connector_id"]): row["observed_at"]
+        for row in last.filter(pl.col("status").is_in(FAULTY)).iter_rows(named=True)
+    }
+    found = {}
+    for item in connectors:
+        since = [faulty[key] for key in (item.key, (item.station_id, WHOLE_STATION)) if key in faulty]
+        if since:
+            found[item.key] = min(since)
+    return found
 
 
 def _freed_since(landing: Landing, as_of: datetime) -> pl.DataFrame:

@@ -6,12 +6,13 @@ from datetime import datetime
 
 import numpy as np
 
+from planning.closures import closed, elsewhere
 from planning.fallback import CHARGER, Reading
 from planning.model import Battery, FloatArray
 from planning.replay.observation import Forecaster, Observation, PluggedIn, Readings
 from planning.replay.policies import Orders, Policy, with_peak_so_far
 from planning.replay.world import REPORTS_EVERY, GuestStay, TrueStay, World, remaining, slot_start, slots_of
-from planning.site_state import ConnectorKey, ConnectorState, SiteState
+from planning.site_state import ConnectorKey, ConnectorState, SiteState, VehicleRequest
 
 NOTHING_KW = 0.05
 
@@ -94,6 +95,8 @@ class _Run:
         self._stored_kwh = 0.0 if site.battery is None else site.battery.start_kwh
         self._plans = self._profiles = self._unchanged = 0
         self._held: dict[ConnectorKey, tuple[tuple[datetime, float], ...]] = {}
+        # That a connector is dead shows when it is to give something; foresight knows it before.
+        self._faulted = dict.fromkeys(world.dead, site.start_at) if contender.is_omniscient else {}
         self._arrivals, self._ends = _by_slot(world)
 
     def played(self) -> Played:
@@ -145,7 +148,7 @@ class _Run:
     def _planned(self, slot: int) -> Orders:
         """Return the contender's orders for a slot, and count what profiles they take."""
         site, at = self._site(slot), slot_start(self._world.settled, slot)
-        orders = self._contender.policy(site, self._contender.forecaster.requests(self._observe(at)), at)
+        orders = self._contender.policy(site, self._requests(at), at)
         self._plans += 1
         for key, periods in orders.periods.items():
             if continues(self._held.get(key), periods, at):
@@ -155,6 +158,13 @@ class _Run:
             self._held[key] = periods
         return orders
 
+    def _requests(self, at: datetime) -> list[VehicleRequest]:
+        """Return what the contender asks for; who stands at a dead connector must move, which nobody here ever does."""
+        requests = self._contender.forecaster.requests(self._observe(at))
+        if self._contender.is_omniscient:
+            return [one for one in requests if (one.plugged_at or one.bay) not in self._faulted]
+        return [elsewhere(one, self._faulted, as_of=at) for one in requests]
+
     def _site(self, slot: int) -> SiteState:
         """Return the site as known, with its transactions, the peaks so far and what its battery holds."""
         known = self._world.known(slot)
@@ -162,6 +172,7 @@ class _Run:
             known = as_it_was(self._world.settled, slot, known)
         running = {key: outlet.transaction_id for key, outlet in self._outlets.items()}
         connectors = tuple(replace(item, transaction_id=running.get(item.key)) for item in known.connectors)
+        connectors = closed(connectors, self._faulted)
         battery = None if known.battery is None else replace(known.battery, start_kwh=self._stored_kwh)
         site = replace(known, connectors=connectors, battery=battery)
         return with_peak_so_far(site, self._peaks_kw(slot))
@@ -207,7 +218,11 @@ class _Run:
         for key, outlet in self._outlets.items():
             connector = self._connectors[key]
             offered = min(orders.limit_kw.get(key, connector.fallback_kw), connector.max_kw)
-            if key in self._world.dead or offered < min(connector.min_kw, connector.max_kw) - 1e-9:
+            if offered < min(connector.min_kw, connector.max_kw) - 1e-9:
+                offered = 0.0
+            if key in self._world.dead:
+                if offered > 0:
+                    self._faulted.setdefault(key, slot_start(self._world.settled, slot))
                 offered = 0.0
             power_kw = offered
             if isinstance(outlet.stay, TrueStay):

@@ -7,6 +7,7 @@ import pytest
 
 from planning.fallback import CHARGER
 from planning.replay.faults import FAULTS, FROZEN_AT_PCT, LATE_BY, OUTAGE_AFTER, Disturbed, is_hit
+from planning.replay.knowledge import PerfectForesight
 from planning.replay.loop import Contender, replay
 from planning.replay.observation import Observation
 from planning.replay.policies import policy_of
@@ -85,6 +86,19 @@ def test_a_dead_charger_gives_nothing_to_anybody() -> None:
     soc = {departure.vehicle_id: departure.soc_pct for departure in played.departures}
     assert soc.pop(victim) == pytest.approx(30.0)
     assert min(soc.values()) > 60
+
+
+def test_no_peak_is_driven_up_for_a_vehicle_at_a_dead_charger() -> None:
+    """Once it was to give something and did not, no level that was right for all is left for a higher one."""
+    over = FAULTS["dead_charger"].world(world(STAYS))
+    [dead] = over.dead
+    others = [one for one in STAYS if one.connector != dead]
+    played = replay(over, Contender("planned", Timetable(STAYS), policy_of("optimiser")))
+    whole = replay(world(STAYS), Contender("planned", Timetable(STAYS), policy_of("optimiser")))
+    assert played.charging_kw.max() <= 1.02 * whole.charging_kw.max()
+    seer = Contender("seer", PerfectForesight(over), policy_of("foresight"), is_omniscient=True)
+    knows = Contender("knows", PerfectForesight(world(others)), policy_of("foresight"), is_omniscient=True)
+    assert replay(over, seer).charging_kw.max() == pytest.approx(replay(world(others), knows).charging_kw.max())
 
 
 def test_a_late_return_comes_later_and_is_not_told() -> None:

@@ -1,0 +1,64 @@
+"""Connectors that give nothing: who stands there must move, and no peak is driven up for whom nobody moves."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from planning.assembly import assemble
+from planning.closures import MOVED_IN, WAITED_FOR, closed, elsewhere
+from planning.drafts import draft
+from planning.hedging import hedge
+from planning.model import DemandCharge
+from planning.site_state import Expected
+from tests.planning.test_assembly import START, connector, out, plugged, site
+
+BROKEN = ("CP-1", 1)
+
+
+def test_who_stands_there_must_be_plugged_in_elsewhere() -> None:
+    moved = elsewhere(plugged(1), {BROKEN: START}, as_of=START)
+    assert moved.plugged_at is None
+    assert moved.transaction_id is None
+    assert moved.arrival is not None
+    assert moved.arrival.at == START + MOVED_IN
+    assert moved.expected is None
+    assert moved.notes == ("CP-1/1 is out of service",)
+
+
+def test_all_others_stay_as_they_are_and_nobody_comes_to_it() -> None:
+    assert elsewhere(plugged(2), {BROKEN: START}, as_of=START) == plugged(2)
+    assert elsewhere(out(2.0, bay=BROKEN), {BROKEN: START}, as_of=START) == out(2.0)
+    flags = [item.is_out_of_service for item in closed((connector(1), connector(2)), {BROKEN: START})]
+    assert flags == [True, False]
+
+
+def test_whom_nobody_moves_drives_no_peak_up() -> None:
+    """Half an hour after its charger failed it still stands there: the other one is charged as if it were alone."""
+    later = START + WAITED_FOR + timedelta(minutes=1)
+    stuck = elsewhere(plugged(1), {BROKEN: START}, as_of=later)
+    assert stuck.expected == Expected(None, 0.0)
+    state = site(connector(1, transaction_id="7"), connector(2, transaction_id="8"))
+    state = replace(
+        state,
+        demand_charges=(DemandCharge("month", 10.0, 0.0, None),),
+        connectors=closed(state.connectors, {BROKEN: START}),
+    )
+    well = plugged(2, spec=replace(plugged(2).spec, vehicle_id="van-02"))
+    hedged = hedge(state, [stuck, well], as_of=later, planner=draft)
+    alone = draft(assemble(state, [well], as_of=later).problem)
+    assert hedged.plan.vehicle_ids == ("van-02",)
+    assert hedged.plan.peak_kw == pytest.approx(alone.peak_kw, abs=0.1)
+    excluded = hedged.assembled.inputs["excluded"]
+    assert [one["vehicle_id"] for one in excluded] == [stuck.spec.vehicle_id]
+
+
+def test_nobody_is_expected_to_draw_at_a_connector_that_is_out_of_service() -> None:
+    """Its transaction runs on: room for its fallback is kept under the limit, and nothing more."""
+    state = site(connector(1, transaction_id="7"), connector(2))
+    guest = assemble(state, [out(2.0)], as_of=START).problem
+    broken = assemble(replace(state, connectors=closed(state.connectors, {BROKEN: START})), [out(2.0)], as_of=START)
+    assert np.allclose(broken.problem.base_load_kw, state.base_load_kw)
+    assert guest.base_load_kw[0] > state.base_load_kw[0]
+    assert (broken.problem.grid_limit_kw <= guest.grid_limit_kw).all()
