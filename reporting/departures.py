@@ -260,7 +260,7 @@ def _add_planned(facts: pl.DataFrame, records: Records) -> pl.DataFrame:
 
 
 def _add_vehicle(facts: pl.DataFrame, records: Records) -> pl.DataFrame:
-    """What the battery holds, and what vehicle and connector can take together."""
+    """What the battery holds, what vehicle and connector can take together, and whether the connector can give it."""
     vehicles = records.vehicles.select(
         "vehicle_id",
         "efficiency",
@@ -279,6 +279,7 @@ def _add_vehicle(facts: pl.DataFrame, records: Records) -> pl.DataFrame:
     return (
         facts.join(vehicles, on="vehicle_id", how="left", maintain_order="left")
         .join(connectors, on=CONNECTOR_KEY, how="left", maintain_order="left")
+        .join(records.faults, on=CONNECTOR_KEY, how="left", maintain_order="left")
         .with_columns(max_kw=pl.min_horizontal(vehicle_kw, "connector_kw"))
         .sort("departure_at", "vehicle_id", "block_id", maintain_order=True)
     )

@@ -43,6 +43,7 @@ class Cause(StrEnum):
     NOT_SEEN_BACK = "not_seen_back"
     TOO_LITTLE_ENERGY = "too_little_energy"
     BEHIND_PLAN = "behind_plan"
+    CHARGER_FAULT = "charger_fault"
     NO_REPORT = "no_report"
     OLD_REPORT = "old_report"
     NO_REQUIREMENT = "no_requirement"
@@ -66,6 +67,7 @@ class Departure:
     ``reading_*`` is the last SoC that a vehicle or its charger reported; ``is_parked_since_reading`` tells that it was
     at the depot then and was not driven until pull-out, as far as anybody knows; ``metered_kwh`` is grid-side energy
     counted after it, until ``metered_at``, and ``planned_kwh_ahead`` what the plan still gives from then on.
+    ``faulty_since`` is since when its connector, or the whole station, calls itself out of order.
     ``pulled_out_at`` is when it really left, ``is_plug_known`` tells that somebody would have seen a cable. Battery
     and power are what the vehicle and its connector can take. None is unknown.
     """
@@ -99,6 +101,7 @@ class Departure:
     plugged_at: datetime | None = None
     unplugged_at: datetime | None = None
     is_plugged: bool = False
+    faulty_since: datetime | None = None
     is_plug_known: bool = True
     is_at_depot: bool = False
     home_since: datetime | None = None
@@ -186,10 +189,9 @@ def _verdict(departure: Departure, soc: SocEvidence | None) -> Judgement:
 def _outlook(departure: Departure, soc: SocEvidence | None, *, as_of: datetime) -> Judgement:
     """Judge a departure that is still ahead and not yet ready."""
     predicted, required = departure.predicted_soc_pct, departure.required_soc_pct or 0.0
-    if not departure.is_plugged and departure.is_at_depot and departure.is_plug_known:
-        return _missing(departure, State.NOT_PLUGGED, Cause.NOT_PLUGGED_IN, soc)
-    if not departure.is_plugged and _is_overdue(departure, as_of):
-        return Judgement(State.NOT_PLUGGED, soc, Cause.NOT_SEEN_BACK)
+    hindered = _hindered(departure, soc, as_of=as_of)
+    if hindered is not None:
+        return hindered
     if predicted is None:
         return Judgement(State.UNKNOWN, soc, Cause.NO_PREDICTION)
     if predicted < required - READY_TOLERANCE_PP:
@@ -205,6 +207,17 @@ def _outlook(departure: Departure, soc: SocEvidence | None, *, as_of: datetime) 
         short = _missing(departure, State.SHORT, Cause.BEHIND_PLAN, soc, reached_pct=reached_pct)
         return replace(short, ready_at=_ready_at(departure, soc, as_of))
     return Judgement(State.CHARGING, soc)
+
+
+def _hindered(departure: Departure, soc: SocEvidence | None, *, as_of: datetime) -> Judgement | None:
+    """Judge a departure of a vehicle that cannot charge where it is, whatever was planned; None where it can."""
+    if departure.is_plugged:
+        if departure.faulty_since is None:
+            return None
+        return _missing(departure, State.SHORT, Cause.CHARGER_FAULT, soc)
+    if departure.is_at_depot and departure.is_plug_known:
+        return _missing(departure, State.NOT_PLUGGED, Cause.NOT_PLUGGED_IN, soc)
+    return Judgement(State.NOT_PLUGGED, soc, Cause.NOT_SEEN_BACK) if _is_overdue(departure, as_of) else None
 
 
 def _is_overdue(departure: Departure, as_of: datetime) -> bool:

@@ -34,6 +34,7 @@ ACTIONS = {
     Cause.NOT_SEEN_BACK: "find out where it is",
     Cause.TOO_LITTLE_ENERGY: "tell the dispatcher",
     Cause.BEHIND_PLAN: "check the charger, tell the dispatcher",
+    Cause.CHARGER_FAULT: "plug it in elsewhere, have the charger repaired",
     Cause.NO_REPORT: "read its dashboard",
     Cause.OLD_REPORT: "read its dashboard",
     Cause.NO_REQUIREMENT: "ask dispatch what it needs",
@@ -119,6 +120,9 @@ def _because(line: DepartureLine, view: OperationsView) -> str:
         return f"plugged in at {_at(departure.plugged_at, view)}" if departure.plugged_at else "not back yet"
     if cause is Cause.BEHIND_PLAN:
         return f"plugged in at {_at(departure.plugged_at, view)} but behind its plan"
+    if cause is Cause.CHARGER_FAULT:
+        place = f"{departure.station_id}/{departure.connector_id}"
+        return f"its charger {place} is out of order since {_at(departure.faulty_since, view)}"
     if cause is Cause.OLD_REPORT and departure.reading_at:
         age = min(view.as_of, departure.pull_out_at) - departure.reading_at
         return f"last SoC report {ago_text(age)} old, it may have moved since"

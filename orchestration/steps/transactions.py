@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from core.faults import faulty_connectors
 from core.landing import Landing
 from ingestion.registry import Registry
 from planning.closures import Closures
@@ -17,10 +18,7 @@ from planning.site_state import ConnectorState
 LONGEST_TRANSACTION = timedelta(days=5)
 SETTLING = timedelta(minutes=15)
 """Clocks of vehicle and charger may differ by this much."""
-
-FAULTY = ("faulted", "unavailable")
-WHOLE_STATION = 0
-"""The connector number under which a station speaks of itself."""
+CONNECTOR_KEY = {"station_id": pl.String, "connector_id": pl.Int64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,7 @@ def still_open(
     """
     connectors = pl.DataFrame(
         [(entry.station_id, entry.connector_id) for entry in registry.connectors_of(site_id)],
-        schema={"station_id": pl.String, "connector_id": pl.Int64},
+        schema=CONNECTOR_KEY,
         orient="row",
     )
     running = (
@@ -103,17 +101,8 @@ def still_open(
 def faulted_connectors(landing: Landing, connectors: Sequence[ConnectorState], *, as_of: datetime) -> Closures:
     """Return the connectors whose last word, or whose station's, was that they cannot charge, and since when."""
     statuses = landing.read("connector_status", as_of=as_of, since=as_of - LONGEST_TRANSACTION)
-    last = statuses.sort("observed_at").unique(["station_id", "connector_id"], keep="last", maintain_order=True)
-    faulty = {
-        (row["station_id"], row["connector_id"]): row["observed_at"]
-        for row in last.filter(pl.col("status").is_in(FAULTY)).iter_rows(named=True)
-    }
-    found = {}
-    for item in connectors:
-        since = [faulty[key] for key in (item.key, (item.station_id, WHOLE_STATION)) if key in faulty]
-        if since:
-            found[item.key] = min(since)
-    return found
+    keys = pl.DataFrame([item.key for item in connectors], schema=CONNECTOR_KEY, orient="row")
+    return {(station, number): since for station, number, since in faulty_connectors(statuses, keys).iter_rows()}
 
 
 def _freed_since(landing: Landing, as_of: datetime) -> pl.DataFrame:

@@ -7,6 +7,7 @@ import pytest
 from reporting.loading import load_view
 from reporting.readiness import Cause, State
 from reporting.view import DepartureLine
+from reporting.wording import cause_text
 from tests.reporting.depot import BEFORE_DAWN, EVENING, MORNING, Depot, busy_night, hours
 
 LEFT = MORNING + hours(4)
@@ -180,6 +181,19 @@ def test_a_charger_that_stops_delivering_is_noticed_before_pull_out(depot: Depot
         depot.meter(EVENING + hours(hour), 8.0)
     assert line_of(depot, as_of=EVENING + hours(1.5)).judgement.state is State.CHARGING
     assert line_of(depot, as_of=EVENING + hours(8)).judgement.cause is Cause.BEHIND_PLAN
+
+
+def test_a_charger_that_calls_itself_broken_is_named(depot: Depot) -> None:
+    planned(depot, charges=(4, 10))
+    depot.plug_in("bus-01", EVENING, meter_start_kwh=0.0)
+    depot.report("bus-01", EVENING, 40.0)
+    depot.land("connector_status", at=EVENING + hours(2), source="ocpp", station_id="CP-1", connector_id=1,
+               status="faulted", error_code="GroundFailure")  # fmt: skip
+    assert line_of(depot, as_of=EVENING + hours(1)).judgement.state is State.CHARGING
+    line = line_of(depot, as_of=EVENING + hours(3))
+    assert line.judgement.cause is Cause.CHARGER_FAULT
+    view = load_view(depot.landing, site_id="north", as_of=EVENING + hours(3))
+    assert "its charger CP-1/1 is out of order since" in cause_text(line, view)
 
 
 def test_a_red_battery_telltale_tops_the_board_though_the_soc_is_there(depot: Depot) -> None:

@@ -79,6 +79,10 @@ def test_without_evidence_the_soc_is_unknown_and_never_zero(change: dict[str, ob
         pytest.param({"reading_soc_pct": 85.0}, State.READY, None, id="already full enough"),
         pytest.param({"predicted_soc_pct": 70.0}, State.SHORT, Cause.TOO_LITTLE_ENERGY, id="planned short"),
         pytest.param({"planned_kwh_ahead": 5.0}, State.SHORT, Cause.BEHIND_PLAN, id="charger does not follow"),
+        pytest.param({"faulty_since": BEFORE_DAWN}, State.SHORT, Cause.CHARGER_FAULT, id="its charger is broken"),
+        pytest.param(
+            {"faulty_since": BEFORE_DAWN, "reading_soc_pct": 85.0}, State.READY, None, id="broken after it was full"
+        ),
         pytest.param({"predicted_soc_pct": None}, State.UNKNOWN, Cause.NO_PREDICTION, id="in no plan"),
         pytest.param({"required_soc_pct": None}, State.UNKNOWN, Cause.NO_REQUIREMENT, id="need unknown"),
         pytest.param({"is_plugged": False}, State.NOT_PLUGGED, Cause.NOT_PLUGGED_IN, id="cable forgotten"),
