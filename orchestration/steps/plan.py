@@ -130,8 +130,7 @@ def plan_site(
     overrides = overrides_in_force(workplace, site_id=site_id, as_of=as_of)
     state = site_state(site, workplace.registry.connectors_of(site_id), inputs, fleet)
     faults = faulted_connectors(workplace.landing, state.connectors, as_of=as_of)
-    connectors = overridden_connectors(closed(state.connectors, faults), overrides, as_of=as_of)
-    state = replace(state, connectors=connectors)
+    state = replace(state, connectors=overridden_connectors(closed(state.connectors, faults), overrides, as_of=as_of))
     known_requests = [elsewhere(request, faults, as_of=as_of) for request in book.requests(fleet.vehicles)]
     requests = overridden_requests(known_requests, state.connectors, overrides, as_of=as_of)
     planner = partial(solve, as_of=as_of, with_remedies=trigger in WITH_REMEDIES)
