@@ -2,7 +2,8 @@
 
 A pattern [N, T] says in which slots a vehicle charges at its minimum or more. Vehicles are taken a chunk at a time, the
 others' load standing still meanwhile, so that the time grows with the fleet and no faster; what rounding one chunk
-spoils, the next ones mend. A few hundred vehicles have so many ways to share a load that next to nothing is lost.
+spoils, the next ones mend. Of a large fleet only those that break the rule are taken, less than half. A few hundred
+vehicles have so many ways to share a load that next to nothing is lost.
 """
 
 from dataclasses import replace
@@ -51,7 +52,9 @@ def repair(
     problem = replace(problem, fleet=_with_reachable_targets(problem, scope))
     power = relaxed.power_kw.copy()
     loads = loads_of(problem, scope.group, power)
-    for rows in dealt(problem.fleet.size, CHUNK):
+    broken = _to_mend(problem, power)
+    for chunk in dealt(len(broken), CHUNK) if len(broken) else ():
+        rows = broken[chunk]
         others = loads - loads_of(problem, scope.group[rows], power[rows])
         inside = Scope(scope.ceiling_kw[rows], scope.group[rows])
         part = replace(relaxed, power_kw=power[rows])
@@ -61,6 +64,16 @@ def repair(
         power[rows] = relaxed.power_kw
         loads = others + loads_of(problem, scope.group[rows], power[rows])
     return replace(relaxed, power_kw=power)
+
+
+def _to_mend(problem: Problem, power_kw: FloatArray) -> IntArray:
+    """Return the rows to be planned again: of a large fleet those that break the rule or are short, else all."""
+    if problem.fleet.size <= CHUNK or problem.fleet.standby_kw is not None:
+        return np.arange(problem.fleet.size)
+    breaks = ((power_kw > 0) & (power_kw < problem.least_kw[:, None])).any(axis=1)
+    curve = curve_of(problem)
+    is_short = problem.fleet.need_kwh - curve.useful_kw(power_kw).sum(axis=1) * problem.slot_hours > SHORT_KWH
+    return np.flatnonzero(breaks | is_short)
 
 
 def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorough: bool, patient: bool) -> Relaxation:

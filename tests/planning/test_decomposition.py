@@ -110,7 +110,7 @@ def test_large_fleets_go_to_the_decomposition_and_give_the_same_twice(bench: Sim
 
 
 @pytest.mark.data
-def test_repair_by_chunks_costs_next_to_nothing(bench: SimpleNamespace) -> None:
+def test_repair_by_chunks_leaves_who_obeys_alone_and_costs_next_to_nothing(bench: SimpleNamespace) -> None:
     problem = problem_from_record(bench.generate.generate(420, 24, "minpower"))
     scope = free_scope(problem)
     relaxed = relax(problem, scope)
@@ -118,6 +118,9 @@ def test_repair_by_chunks_costs_next_to_nothing(bench: SimpleNamespace) -> None:
     drawn = mended.power_kw[mended.power_kw > 1e-6]
     least = np.broadcast_to(problem.fleet.min_power_kw[:, None], mended.power_kw.shape)[mended.power_kw > 1e-6]
     assert (drawn >= least - 1e-6).all()
+    obeys = ((relaxed.power_kw == 0) | (relaxed.power_kw >= problem.least_kw[:, None])).all(axis=1)
+    assert obeys.any()
+    assert np.array_equal(mended.power_kw[obeys], relaxed.power_kw[obeys])
     figures = measure(problem, mended.power_kw, None)
     assert figures.shortfall_kwh.sum() < 0.05
     assert relaxed.lower_bound is not None
