@@ -14,6 +14,9 @@ FRESH_WITHIN = timedelta(minutes=60)
 MIDDLE, PROBE_H = 0.5, 1 / 60
 """A battery is tried for a minute at half its charge."""
 
+TO_THE_MINUTE = timedelta(minutes=1)
+"""Who is unplugged within the last minute of a slot may be charged in it: next to nothing of it is lost."""
+
 ON_THE_WAY_PRIORITY = 0.01
 """A stay that ends without a departure is charged as if it did, but last."""
 
@@ -41,7 +44,7 @@ class PerfectForesight:
         start_pct = 50.0 if stay.start_soc_pct is None else stay.start_soc_pct
         return VehicleRequest(
             spec=true_spec(stay),
-            requested_departure_at=stay.unplugged_at,
+            requested_departure_at=stay.unplugged_at + TO_THE_MINUTE,
             soc=measured_soc(plugged, stay.spec, at) if plugged else SocEstimate(start_pct, 1, "foresight", at),
             requirement=required,
             plugged_at=plugged.connector if plugged else None,

@@ -11,7 +11,16 @@ from planning.fallback import CHARGER, Reading
 from planning.model import Battery, FloatArray
 from planning.replay.observation import Forecaster, Observation, PluggedIn, Readings
 from planning.replay.policies import Orders, Policy, with_peak_so_far
-from planning.replay.world import REPORTS_EVERY, GuestStay, TrueStay, World, remaining, slot_start, slots_of
+from planning.replay.world import (
+    REPORTS_EVERY,
+    GuestStay,
+    TrueStay,
+    World,
+    hours_there,
+    remaining,
+    slot_start,
+    slots_of,
+)
 from planning.site_state import ConnectorKey, ConnectorState, SiteState, VehicleRequest
 
 NOTHING_KW = 0.05
@@ -71,8 +80,9 @@ class _Outlet:
 def replay(world: World, contender: Contender) -> Played:
     """Play a world under a contender.
 
-    A slot counts for a vehicle when it is plugged in for the whole of it. What the contender sees is what the site's
-    instruments would show; between two readings of a vehicle the charger's meter counts on.
+    A vehicle is charged from the first slot that begins with it until the minute in which it is unplugged. What the
+    contender sees is what the site's instruments would show; between two readings of a vehicle the charger's meter
+    counts on.
     """
     return _Run(world, contender).played()
 
@@ -95,7 +105,8 @@ class _Run:
         self._stored_kwh = 0.0 if site.battery is None else site.battery.start_kwh
         self._plans = self._profiles = self._unchanged = 0
         self._held: dict[ConnectorKey, tuple[tuple[datetime, float], ...]] = {}
-        # That a connector is dead shows when it is to give something; foresight knows it before.
+        # That a connector is dead shows when it is to give something: its own fallback, or what it is ordered to.
+        # Foresight knows it before.
         self._faulted = dict.fromkeys(world.dead, site.start_at) if contender.is_omniscient else {}
         self._arrivals, self._ends = _by_slot(world)
 
@@ -121,6 +132,8 @@ class _Run:
         )
 
     def _arrive(self, stay: TrueStay | GuestStay, number: int) -> None:
+        if stay.connector in self._world.dead and self._connectors[stay.connector].fallback_kw > 0:
+            self._faulted.setdefault(stay.connector, stay.plugged_at)
         if isinstance(stay, GuestStay):
             soc = 0.0
         else:
@@ -225,9 +238,11 @@ class _Run:
                     self._faulted.setdefault(key, slot_start(self._world.settled, slot))
                 offered = 0.0
             power_kw = offered
-            if isinstance(outlet.stay, TrueStay):
-                power_kw, outlet.soc = outlet.stay.battery.charge(outlet.soc, offered, hours)
+            there_h = hours_there(self._world.settled, slot, outlet.stay.unplugged_at)
+            if isinstance(outlet.stay, TrueStay) and there_h > 0:
+                power_kw, outlet.soc = outlet.stay.battery.charge(outlet.soc, offered, there_h)
             outlet.takes_nothing = offered > 0 and power_kw < NOTHING_KW
+            power_kw *= there_h / hours
             outlet.counted_kwh += power_kw * hours
             self._charging_kw[slot] += power_kw
         self._battery_kw[slot] = self._stationary(orders.battery_kw, hours)

@@ -99,10 +99,16 @@ def slot_start(site: SiteState, slot: int) -> datetime:
 
 
 def slots_of(site: SiteState, begin: datetime, end: datetime) -> tuple[int, int]:
-    """Return the first slot that begins with somebody there, and the first in which they do not stay to its end."""
+    """Return the first slot that begins with somebody there, and the first that begins after they have gone."""
     slot = timedelta(minutes=site.slot_minutes)
     first = max(0, ceil((begin - site.start_at) / slot))
-    return first, max(first, min(site.slots, floor((end - site.start_at) / slot)))
+    return first, max(first, min(site.slots, ceil((end - site.start_at) / slot)))
+
+
+def hours_there(site: SiteState, slot: int, end: datetime) -> float:
+    """Return for how long of a slot somebody is there who is until ``end``, in whole minutes, as batteries count."""
+    minutes = floor((end - slot_start(site, slot)) / timedelta(minutes=1))
+    return min(site.slot_minutes, max(0, minutes)) / 60
 
 
 def remaining(site: SiteState, slot: int) -> SiteState:

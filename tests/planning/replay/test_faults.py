@@ -1,7 +1,8 @@
 """Faults: each hides or breaks what it says and nothing else, and every contender meets the same."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -10,9 +11,9 @@ from planning.replay.faults import FAULTS, FROZEN_AT_PCT, LATE_BY, OUTAGE_AFTER,
 from planning.replay.knowledge import PerfectForesight
 from planning.replay.loop import Contender, replay
 from planning.replay.observation import Observation
-from planning.replay.policies import policy_of
-from planning.site_state import ConnectorState
-from tests.planning.replay.yard import START, Timetable, stay, world
+from planning.replay.policies import Orders, policy_of
+from planning.site_state import ConnectorState, SiteState, VehicleRequest
+from tests.planning.replay.yard import SLOT_MIN, START, Timetable, stay, world
 
 STAYS = [stay(number, kind="tram", arrive_h=3 + number, need=60) for number in range(4)]
 HIT = [one.vehicle_id for one in STAYS if is_hit(one.vehicle_id, 3)]
@@ -86,6 +87,25 @@ def test_a_dead_charger_gives_nothing_to_anybody() -> None:
     soc = {departure.vehicle_id: departure.soc_pct for departure in played.departures}
     assert soc.pop(victim) == pytest.approx(30.0)
     assert min(soc.values()) > 60
+
+
+@pytest.mark.parametrize(("fallback_kw", "shows_after_h"), [(4.2, 0), (0.0, 6)])
+def test_a_dead_charger_shows_once_it_was_to_give_something(fallback_kw: float, shows_after_h: float) -> None:
+    """Its fallback from plug-in on, or the power that it is ordered to give, here from six hours later on."""
+    connectors = tuple(ConnectorState(f"CP-{number}", 1, "ac", 11.0, 4.14, fallback_kw) for number in range(4))
+    over = FAULTS["dead_charger"].world(world(STAYS, connectors=connectors))
+    [dead] = over.dead
+    begins_at = next(one.plugged_at for one in STAYS if one.connector == dead) + timedelta(hours=6)
+    seen: dict[bool, list[datetime]] = {True: [], False: []}
+
+    def late(site: SiteState, requests: Sequence[VehicleRequest], at: datetime) -> Orders:
+        state = next(item for item in site.connectors if item.key == dead)
+        seen[state.is_out_of_service].append(at)
+        return Orders({item.key: 11.0 if at >= begins_at else 0.0 for item in site.connectors}, {}, 0.0)
+
+    replay(over, Contender("late", Timetable(STAYS), late))
+    shown_at = begins_at + timedelta(hours=shows_after_h - 6)
+    assert max(seen[False]) <= shown_at <= min(seen[True]) <= shown_at + timedelta(minutes=SLOT_MIN)
 
 
 def test_no_peak_is_driven_up_for_a_vehicle_at_a_dead_charger() -> None:

@@ -63,6 +63,27 @@ def test_energy_is_conserved() -> None:
     assert played.charging_kw.sum() * SLOT_MIN / 60 == pytest.approx(gained / 100 * 70.0 / 0.9, rel=1e-6)
 
 
+@pytest.mark.parametrize(("minutes_before", "minutes_there"), [(0, 30), (0.2, 29), (6, 24), (30, 0)])
+def test_a_vehicle_is_charged_to_the_minute_in_which_it_is_unplugged(minutes_before: int, minutes_there: int) -> None:
+    one = stay(0, arrive_h=13, start=5, need=95)
+    early = replace(one, unplugged_at=one.unplugged_at - timedelta(minutes=minutes_before))
+    played = play("uncontrolled", [early])
+    last = int((one.unplugged_at - START) / SLOT) - 1
+    assert played.charging_kw[last - 1] == pytest.approx(11.0)
+    assert played.charging_kw[last] == pytest.approx(11.0 * minutes_there / SLOT_MIN)
+    assert played.charging_kw[last + 1 :].max() == 0
+    gained = (played.departures[0].soc_pct - 5) / 100 * 70.0 / 0.9
+    assert played.charging_kw.sum() * SLOT_MIN / 60 == pytest.approx(gained)
+
+
+def test_who_is_unplugged_seconds_before_a_slot_ends_is_foreseen_to_charge_in_it() -> None:
+    one = stay(0, arrive_h=16, leave_h=18, start=40, need=65)
+    late = replace(one, unplugged_at=one.unplugged_at - timedelta(seconds=20))
+    whole, nearly = (foresight(world([each])) for each in (one, late))
+    assert nearly.charging_kw.max() == pytest.approx(whole.charging_kw.max(), rel=0.02)
+    assert nearly.departures[0].soc_pct == pytest.approx(65, abs=0.5)
+
+
 def test_nothing_is_seen_before_it_happens() -> None:
     forecaster = Timetable(STAYS)
     replay(world(STAYS), Contender("planned", forecaster, policy_of("fcfs")))
