@@ -18,6 +18,7 @@ from ml.models.protocol import LEVELS, MEDIAN_INDEX, FloatArray
 IntArray = npt.NDArray[np.int64]
 TextArray = npt.NDArray[np.str_]
 WAIT_ROWS: Final = 5
+FEW: Final = 60
 STEERED_WINDOWS: Final = 3
 """Levels are steered over this many windows of outcomes before the first row; what lies further back has faded."""
 
@@ -29,7 +30,7 @@ class CalibrationParameters(BaseModel):
 
     window_rows: int = Field(400, ge=20, description="Latest outcomes that a correction looks at.")
     least_group_rows: int = Field(60, ge=10, description="With fewer outcomes in its group, a row uses all groups.")
-    step: float = Field(0.02, ge=0, le=0.5, description="How fast a level is steered; 0 leaves it where it is.")
+    step: float = Field(0.05, ge=0, le=0.5, description="How fast a level is steered; 0 leaves it where it is.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +118,9 @@ def _at_counts(
 def corrections(scores: FloatArray, levels: FloatArray, *, default_spread: float) -> FloatArray:
     """Return what to add to each level's quantile, so that it would have covered the scores' share of outcomes.
 
-    The conformal rank counts the coming outcome as one more; where so few outcomes cannot bear a level, the outermost
-    score is widened by the spread of what was seen, or by the default spread.
+    The conformal rank counts the coming outcome as one more, and is rounded outwards; of a few outcomes, where a whole
+    rank is much, it lies between two of them. Where so few outcomes cannot bear a level, the outermost score is widened
+    by the spread of what was seen, or by the default spread.
 
     Args:
         scores: Actual minus raw quantile, shape (outcomes, levels).
@@ -131,14 +133,22 @@ def corrections(scores: FloatArray, levels: FloatArray, *, default_spread: float
     if count == 0:
         return np.asarray(default_spread * ndtri(LEVELS))
     ordered = np.sort(scores, axis=0)
-    upper = LEVELS >= 0.5
-    ranks = np.where(upper, np.ceil((count + 1) * levels), np.floor((count + 1) * levels)).astype(np.int64)
+    ranks = (count + 1) * levels
+    if count >= FEW:
+        ranks = np.where(LEVELS >= 0.5, np.ceil(ranks), np.floor(ranks))
     ranks[MEDIAN_INDEX] = (count + 1) // 2
-    columns = np.arange(len(LEVELS))
-    picked = ordered[np.clip(ranks, 1, count) - 1, columns]
     spread = ordered[:, MEDIAN_INDEX].std() if count >= 5 else default_spread
-    short = (ranks > count).astype(float) - (ranks < 1)
-    return np.asarray(picked + short * 0.5 * spread)
+    short = np.clip(ranks - count, 0.0, 1.0) - np.clip(1 - ranks, 0.0, 1.0)
+    return _between(ordered, ranks) + short * 0.5 * spread
+
+
+def _between(ordered: FloatArray, ranks: FloatArray) -> FloatArray:
+    """Return the value of each column [outcomes, levels] at a rank from 1 on, which may lie between two outcomes."""
+    columns, last = np.arange(ordered.shape[1]), len(ordered) - 1
+    below = np.clip(np.floor(ranks).astype(np.int64) - 1, 0, last)
+    above = np.clip(np.ceil(ranks).astype(np.int64) - 1, 0, last)
+    low, high = ordered[below, columns], ordered[above, columns]
+    return np.asarray(low + (ranks - np.floor(ranks)) * (high - low))
 
 
 def steered_levels(scores: FloatArray, parameters: CalibrationParameters) -> FloatArray:

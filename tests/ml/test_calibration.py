@@ -115,6 +115,17 @@ def test_trees_without_any_outcome_keep_the_spread_that_they_claim() -> None:
     assert np.array_equal(calibrated(asked, none, default_spread=2.0, parameters=PARAMETERS), raw)
 
 
+@pytest.mark.parametrize("count", [18, 25, 44])
+def test_a_few_outcomes_are_enough_for_what_is_claimed_and_no_more(count: int) -> None:
+    """Rounded ranks of 25 would cover 84.6 %."""
+    random = np.random.default_rng(count)
+    covered = 0
+    for seen in random.normal(0, 1, (4000, count)):
+        added = corrections(np.repeat(seen[:, None], 9, axis=1), LEVELS, default_spread=1.0)
+        covered += added[2] <= random.normal(0, 1) <= added[6]
+    assert covered / 4000 == pytest.approx(0.8, abs=0.015)
+
+
 @given(st.lists(st.floats(-50, 50), min_size=1, max_size=60))
 def test_corrections_are_finite_and_ordered(values: list[float]) -> None:
     scores = np.repeat(np.asarray(values)[:, None], 9, axis=1)
