@@ -164,10 +164,14 @@ def _plan_for(site: SiteState, request: VehicleRequest, taken: Taken) -> _Planne
 
 
 def _departure_slot(site: SiteState, request: VehicleRequest) -> int:
-    """Return the first slot in which the vehicle may be unplugged; one that is about to leave stays to the end."""
+    """Return the first slot in which the vehicle may be unplugged; one that is about to leave stays to the end.
+
+    Who is plugged in is planned for in the slot that begins: taken for a guest, it would be given power for hours.
+    """
     planned = int((request.requested_departure_at - site.start_at) // _slot(site))
     early = int((request.requested_departure_at - request.unplugged_before - site.start_at) // _slot(site))
-    return early if early > 0 else min(planned, 1)
+    is_still_here = request.plugged_at is not None and request.requested_departure_at > site.start_at
+    return early if early > 0 else 1 if is_still_here else min(planned, 1)
 
 
 def _slot(site: SiteState) -> timedelta:

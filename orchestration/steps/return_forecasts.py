@@ -18,14 +18,14 @@ CAREFUL_LEVEL = 0.9
 """Return times at this quantile and SoC at its complement are a vehicle's careful side."""
 
 
-SOC_FIELDS = ("median_soc_pct", "low_soc_pct", "wary_soc_pct", "lowest_soc_pct", "high_soc_pct")
+SOC_FIELDS = ("median_soc_pct", "low_soc_pct", "lowest_soc_pct", "high_soc_pct")
 
 
 @dataclass(frozen=True, slots=True)
 class ReturnForecast:
     """When a vehicle comes back and with what: median and careful side, and the share of caution that a plan takes.
 
-    Of a vehicle of which nothing will be told ``wary_soc_pct`` is planned for, and what it may lack down to
+    Of a vehicle of which nothing will be told ``low_soc_pct`` is planned for, and what it may lack down to
     ``lowest_soc_pct`` is charged where that drives no peak up. Beyond ``high_soc_pct`` a reading is not believed.
     """
 
@@ -37,7 +37,6 @@ class ReturnForecast:
     newest_input_at: datetime | None
     name: str
     high_soc_pct: float | None = None
-    wary_soc_pct: float | None = None
     lowest_soc_pct: float | None = None
     caution: float = 1.0
 
@@ -114,7 +113,6 @@ def return_forecasts(rows: pl.DataFrame) -> dict[str, ReturnForecast]:
                 newest_input_at=row["newest_input_at"],
                 name=row["name"],
                 high_soc_pct=arrival.get("q975"),
-                wary_soc_pct=arrival.get("q05"),
                 lowest_soc_pct=arrival.get("q025"),
             ),
         )

@@ -17,6 +17,8 @@ MIDDLE, PROBE_H = 0.5, 1 / 60
 TO_THE_MINUTE = timedelta(minutes=1)
 """Who is unplugged within the last minute of a slot may be charged in it: next to nothing of it is lost."""
 
+NOTHING_MORE = Requirement(0.0, "about to leave", None)
+
 ON_THE_WAY_PRIORITY = 0.01
 """A stay that ends without a departure is charged as if it did, but last."""
 
@@ -41,10 +43,14 @@ class PerfectForesight:
         required = stay.required or self._next_requirement(stay)
         if required is None:
             return None
+        leaves_at = stay.unplugged_at + TO_THE_MINUTE
+        if leaves_at < at + timedelta(minutes=self.world.settled.slot_minutes):
+            # It has what it needs but for what readiness tolerates, and no peak is driven up for that at the last minute.
+            required = NOTHING_MORE
         start_pct = 50.0 if stay.start_soc_pct is None else stay.start_soc_pct
         return VehicleRequest(
             spec=true_spec(stay),
-            requested_departure_at=stay.unplugged_at + TO_THE_MINUTE,
+            requested_departure_at=leaves_at,
             soc=measured_soc(plugged, stay.spec, at) if plugged else SocEstimate(start_pct, 1, "foresight", at),
             requirement=required,
             plugged_at=plugged.connector if plugged else None,

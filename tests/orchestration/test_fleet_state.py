@@ -179,9 +179,7 @@ def request_of(depot: Depot, site: Site, *, stood_h: float) -> VehicleRequest:
 
 
 def silent_forecast() -> ReturnForecast:
-    return ReturnForecast(
-        EVENING, EVENING + hours(1), 40.0, 30.0, 4, EVENING, "trees", wary_soc_pct=27.0, lowest_soc_pct=22.0
-    )
+    return ReturnForecast(EVENING, EVENING + hours(1), 40.0, 27.0, 4, EVENING, "trees", lowest_soc_pct=22.0)
 
 
 def test_who_is_plugged_in_and_tells_nothing_is_taken_to_have_come_with_little_and_charged_further_under_the_peak(

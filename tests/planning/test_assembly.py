@@ -228,10 +228,18 @@ def test_a_vehicle_is_ready_before_its_driver_unplugs_it(minutes: int, slot: int
     assert assembled.problem.fleet.departure_slot.tolist() == [slot]
 
 
-def test_a_vehicle_that_is_about_to_leave_is_still_planned() -> None:
-    leaving = plugged(1, requested_departure_at=START + timedelta(minutes=20), unplugged_before=timedelta(minutes=10))
-    assembled = assemble(site(connector(1, transaction_id="7")), [leaving], as_of=START)
-    assert assembled.problem.fleet.departure_slot.tolist() == [1]
+@pytest.mark.parametrize("minutes", [1, 9, 20])
+def test_a_vehicle_that_is_about_to_leave_is_still_planned(minutes: int) -> None:
+    leaves_at = START + timedelta(minutes=minutes)
+    leaving = plugged(1, requested_departure_at=leaves_at, unplugged_before=timedelta(minutes=10))
+    problem = assemble(site(connector(1, transaction_id="7")), [leaving], as_of=START).problem
+    assert problem.fleet.departure_slot.tolist() == [1]
+    assert problem.base_load_kw[0] == 20.0  # it is no guest
+
+
+def test_a_vehicle_that_comes_and_leaves_within_the_slot_that_begins_is_not_planned() -> None:
+    passing = out(0.1, requested_departure_at=START + timedelta(minutes=14))
+    assert assemble(site(connector(1)), [passing], as_of=START).problem.fleet.size == 0
 
 
 def test_a_bay_in_which_nobody_planned_still_stands_is_no_bay() -> None:
