@@ -45,7 +45,7 @@ class PerfectForesight:
             return None
         leaves_at = stay.unplugged_at + TO_THE_MINUTE
         if leaves_at < at + timedelta(minutes=self.world.settled.slot_minutes):
-            # It has what it needs but for what readiness tolerates, and no peak is driven up for that at the last minute.
+            # It has what it needs but for what readiness tolerates: no peak is driven up for that at the last minute.
             required = NOTHING_MORE
         start_pct = 50.0 if stay.start_soc_pct is None else stay.start_soc_pct
         return VehicleRequest(

@@ -268,7 +268,7 @@ def test_a_guest_who_came_before_the_vehicle_stays_a_guest(tmp_path: Path) -> No
     assert [entry.vehicle_id for entry in fleet.transactions] == [None]
 
 
-FORECAST = ReturnForecast(EVENING, EVENING + hours(1), 40.0, 30.0, 4, EVENING, "trees", 55.0, 22.0)
+FORECAST = ReturnForecast(EVENING, EVENING + hours(1), 40.0, 22.0, 4, EVENING, "trees", 55.0)
 WAY = (2.5, 5.0, 7.5, 10.0, 10.0, 10.0, 15.0, 20.0)
 
 
