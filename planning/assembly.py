@@ -170,8 +170,10 @@ def _departure_slot(site: SiteState, request: VehicleRequest) -> int:
     """
     planned = int((request.requested_departure_at - site.start_at) // _slot(site))
     early = int((request.requested_departure_at - request.unplugged_before - site.start_at) // _slot(site))
+    if early > 0:
+        return early
     is_still_here = request.plugged_at is not None and request.requested_departure_at > site.start_at
-    return early if early > 0 else 1 if is_still_here else min(planned, 1)
+    return 1 if is_still_here else min(planned, 1)
 
 
 def _slot(site: SiteState) -> timedelta:

@@ -1,7 +1,8 @@
 """The closed loop: nothing is known before it happens, limits hold for everybody, and knowing more is worth more."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 
 import numpy as np
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 
 from planning.replay.knowledge import PerfectForesight, PresentOnly
 from planning.replay.loop import Contender, Played, continues, replay
-from planning.replay.policies import policy_of
+from planning.replay.policies import Orders, policy_of
 from planning.replay.scoring import infeasible_of, score
 from planning.replay.world import GuestStay, TrueStay, World
+from planning.site_state import SiteState, VehicleRequest
 from tests.planning.replay.yard import SLOT_MIN, START, Timetable, stay, world
 
 SLOT = timedelta(minutes=SLOT_MIN)
@@ -82,6 +84,24 @@ def test_who_is_unplugged_seconds_before_a_slot_ends_is_foreseen_to_charge_in_it
     whole, nearly = (foresight(world([each])) for each in (one, late))
     assert nearly.charging_kw.max() == pytest.approx(whole.charging_kw.max(), rel=0.02)
     assert nearly.departures[0].soc_pct == pytest.approx(65, abs=0.5)
+
+
+def test_foresight_wants_nothing_more_of_who_is_about_to_leave() -> None:
+    one = stay(0, arrive_h=16, leave_h=17.75, start=40, need=65)
+    wanted = {}
+
+    def watching(site: SiteState, requests: Sequence[VehicleRequest], at: datetime) -> Orders:
+        wanted[at] = requests[0].requirement.soc_pct if requests else None
+        return policy_of("foresight")(site, requests, at)
+
+    over = world([one])
+    replay(over, Contender("seer", PerfectForesight(over), watching, is_omniscient=True))
+    assert wanted == {
+        START + timedelta(hours=16): 65.0,
+        START + timedelta(hours=16.5): 65.0,
+        START + timedelta(hours=17): 65.0,
+        START + timedelta(hours=17.5): 0.0,
+    }
 
 
 def test_nothing_is_seen_before_it_happens() -> None:
