@@ -33,9 +33,12 @@ def at_known_charges(problem: Problem, plan: Plan, *, lower_bound: float | None)
 
 
 def _later(problem: Problem, charge: DemandCharge) -> DemandCharge | None:
-    """Return the further charge; None where no peak is paid for yet, or no later slot has to do with it."""
+    """Return the further charge; None where no peak is paid for yet, or no later slot could raise it.
+
+    Where the limit leaves no more than the peak so far, that will do whatever happens.
+    """
     slots = np.arange(problem.slots) if charge.slots is None else charge.slots
-    later = slots[slots > 0]
+    later = slots[(slots > 0) & (problem.grid_limit_kw[slots] > charge.so_far_kw)]
     if charge.so_far_kw <= 0 or not len(later):
         return None
     name = f"{charge.name}, should {charge.so_far_kw:.0f} kW not do"

@@ -60,6 +60,11 @@ def test_a_peak_that_will_do_is_not_exceeded(evening: Callable[[float], Problem]
     assert drawn_kw(evening(19.9)).max() == pytest.approx(PEAK_KW, abs=0.02)
 
 
+def test_nothing_more_is_paid_where_the_limit_keeps_the_peak_from_rising(evening: Callable[[float], Problem]) -> None:
+    problem = replace(evening(10.0), grid_limit_kw=np.repeat([20.0, PEAK_KW], 4))
+    assert drawn_kw(problem) == pytest.approx([0.0] * 4 + [PEAK_KW] * 4, abs=1e-3)
+
+
 def test_the_plan_is_one_of_the_problem_itself(evening: Callable[[float], Problem]) -> None:
     problem = evening(10.0)
     expecting = expecting_creep(problem)
