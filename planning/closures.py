@@ -18,6 +18,9 @@ MOVED_IN = timedelta(minutes=30)
 WAITED_FOR = timedelta(minutes=30)
 """Who has not been moved for so long drives no peak up any more; the limits keep room for it."""
 
+GIVEN_UP_AFTER = timedelta(hours=2)
+"""Nor do the limits after that: to keep room until its departure, the others would have to be charged in a hurry."""
+
 
 def closed(connectors: Sequence[ConnectorState], closures: Closures) -> tuple[ConnectorState, ...]:
     """Return the connectors; those that are out of service take nobody, and may still let anybody draw a fallback."""
@@ -29,13 +32,15 @@ def elsewhere(request: VehicleRequest, closures: Closures, *, as_of: datetime) -
     bay = None if request.bay in closures else request.bay
     if request.plugged_at is None or request.plugged_at not in closures:
         return replace(request, bay=bay)
-    since = closures[request.plugged_at]
+    stuck_for = as_of - closures[request.plugged_at]
     return replace(
         request,
         plugged_at=None,
         transaction_id=None,
         bay=bay,
-        arrival=ArrivalEstimate(as_of + MOVED_IN, "must be plugged in elsewhere", 1, as_of),
-        expected=Expected(None, 0.0) if as_of - since > WAITED_FOR else None,
+        arrival=None
+        if stuck_for > GIVEN_UP_AFTER
+        else ArrivalEstimate(as_of + MOVED_IN, "must be plugged in elsewhere", 1, as_of),
+        expected=Expected(None, 0.0) if stuck_for > WAITED_FOR else None,
         notes=(*request.notes, f"{request.plugged_at[0]}/{request.plugged_at[1]} is out of service"),
     )

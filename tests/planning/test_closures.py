@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from planning.assembly import assemble
-from planning.closures import MOVED_IN, WAITED_FOR, closed, elsewhere
+from planning.closures import GIVEN_UP_AFTER, MOVED_IN, WAITED_FOR, closed, elsewhere
 from planning.drafts import draft
 from planning.hedging import hedge
 from planning.model import DemandCharge
+from planning.requirements import Requirement
 from planning.site_state import Expected
-from tests.planning.test_assembly import START, connector, out, plugged, site
+from tests.planning.test_assembly import SLOTS, START, connector, out, plugged, site
 
 BROKEN = ("CP-1", 1)
 
@@ -52,6 +53,32 @@ def test_whom_nobody_moves_drives_no_peak_up() -> None:
     assert hedged.plan.peak_kw == pytest.approx(alone.peak_kw, abs=0.1)
     excluded = hedged.assembled.inputs["excluded"]
     assert [one["vehicle_id"] for one in excluded] == [stuck.spec.vehicle_id]
+
+
+@pytest.mark.parametrize("is_given_up", [False, True])
+def test_whom_nobody_moves_for_hours_is_given_up(is_given_up: bool) -> None:
+    """As long as the limits keep room for it, the other one must hurry before its last hours come."""
+    later = START + GIVEN_UP_AFTER + timedelta(minutes=1)
+    leaves_at = later + timedelta(hours=3, minutes=30)
+    closed_at = START if is_given_up else later - WAITED_FOR - timedelta(minutes=1)
+    stuck = elsewhere(plugged(1, requested_departure_at=leaves_at), {BROKEN: closed_at}, as_of=later)
+    assert (stuck.arrival is None) == is_given_up
+    well = plugged(
+        2,
+        spec=replace(plugged(2).spec, vehicle_id="van-02"),
+        requested_departure_at=leaves_at,
+        requirement=Requirement(60.0, "dispatch", None),
+    )
+    state = site(
+        connector(1, transaction_id="7"),
+        connector(2, transaction_id="8"),
+        start_at=later,
+        grid_limit_kw=np.full(SLOTS, 46.0),
+        demand_charges=(DemandCharge("month", 10.0, 0.0, None),),
+    )
+    state = replace(state, connectors=closed(state.connectors, {BROKEN: closed_at}))
+    hedged = hedge(state, [stuck, well], as_of=later, planner=draft)
+    assert (hedged.leaning < 1.0) == is_given_up
 
 
 def test_nobody_is_expected_to_draw_at_a_connector_that_is_out_of_service() -> None:
