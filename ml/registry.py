@@ -75,6 +75,10 @@ class ModelRegistry:
             (temporary / TREES_FILE).write_text(json.dumps(trees.dumped() if trees else []), encoding="utf-8")
             misses.write_parquet(temporary / MISSES)
             temporary.rename(folder)
+        except OSError:
+            # Somebody else who trained at the same time was first; anything else is an error.
+            if not folder.exists():
+                raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return folder

@@ -199,9 +199,9 @@ class RequestBook:
         """Return the SoC on the careful side."""
         forecast = self._forecast(state)
         low_pct = None if forecast is None else forecast.planned_soc_pct
-        if forecast is not None and state.presence == "plugged":
+        if forecast is not None and state.presence == "plugged" and forecast.silent_soc_pct is not None:
             # It is here and nothing tells of its battery: there will be no later forecast to mend this one.
-            low_pct = forecast.low_soc_pct
+            low_pct = forecast.silent_soc_pct
         return _estimated(state, spec, forecast, low_pct, self.as_of)
 
     def _least_soc(self, state: VehicleState, spec: VehicleSpec) -> SocEstimate | None:

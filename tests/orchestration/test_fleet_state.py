@@ -179,7 +179,9 @@ def request_of(depot: Depot, site: Site, *, stood_h: float) -> VehicleRequest:
 
 
 def silent_forecast() -> ReturnForecast:
-    return ReturnForecast(EVENING, EVENING + hours(1), 40.0, 27.0, 4, EVENING, "trees", lowest_soc_pct=22.0)
+    return ReturnForecast(
+        EVENING, EVENING + hours(1), 40.0, 30.0, 4, EVENING, "trees", silent_soc_pct=27.0, lowest_soc_pct=22.0
+    )
 
 
 def test_who_is_plugged_in_and_tells_nothing_is_taken_to_have_come_with_little_and_charged_further_under_the_peak(
@@ -268,7 +270,7 @@ def test_a_guest_who_came_before_the_vehicle_stays_a_guest(tmp_path: Path) -> No
     assert [entry.vehicle_id for entry in fleet.transactions] == [None]
 
 
-FORECAST = ReturnForecast(EVENING, EVENING + hours(1), 40.0, 22.0, 4, EVENING, "trees", 55.0)
+FORECAST = ReturnForecast(EVENING, EVENING + hours(1), 40.0, 30.0, 4, EVENING, "trees", 55.0, 22.0)
 WAY = (2.5, 5.0, 7.5, 10.0, 10.0, 10.0, 15.0, 20.0)
 
 

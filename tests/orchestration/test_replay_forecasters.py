@@ -25,7 +25,8 @@ BUS = Vehicle(vehicle_id="bus-1", site_id="north", usable_kwh=100.0, dc_max_kw=8
 def forecast_at(at: datetime) -> Returns:
     """Forecasts whose median SoC tells the hour at which they were made: 40 % at first, a point more every hour."""
     pct = 40.0 + (at - EVENING) / hours(1)
-    return {"bus-1": ReturnForecast(at, at + hours(1), pct, pct - 10, 4, at, "trees", lowest_soc_pct=pct - 15)}
+    soc_pct = {"silent_soc_pct": pct - 10, "lowest_soc_pct": pct - 15}
+    return {"bus-1": ReturnForecast(at, at + hours(1), pct, pct - 5, 4, at, "trees", **soc_pct)}
 
 
 def matched(at: datetime, runs: tuple[Run, ...]) -> Mapping[str, str]:

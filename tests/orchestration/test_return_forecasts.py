@@ -2,9 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
+import polars as pl
 import pytest
 
-from orchestration.steps.return_forecasts import ReturnForecast, with_fleet_caution
+from orchestration.steps.return_forecasts import ReturnForecast, return_forecasts, with_fleet_caution
 
 NOON = datetime(2026, 2, 10, 12, tzinfo=UTC)
 
@@ -48,3 +49,16 @@ def test_what_nobody_forecast_stays_unknown() -> None:
 
 def test_a_careful_side_before_the_median_moves_nothing() -> None:
     assert forecast(late_h=-1.0).planned_at == NOON
+
+
+def test_a_silent_vehicle_is_planned_for_with_a_quantile_between_those_that_are_forecast() -> None:
+    known = {"subject_id": "1", "vehicle_id": "van", "predicted_at": NOON, "rung": 4, "newest_input_at": NOON}
+    soc = {"q025": 10.0, "q05": 20.0, "q10": 30.0, "q50": 50.0, "q90": 60.0, "q975": 70.0}
+    hours = dict.fromkeys(soc, 2.0)
+    targets = (("return_at", hours), ("soc_at_arrival_pct", soc))
+    rows = pl.DataFrame([{**known, "target": target, "name": "rule", **values} for target, values in targets])
+    found = return_forecasts(rows)["van"]
+    assert (found.low_soc_pct, found.lowest_soc_pct) == (30.0, 10.0)
+    assert found.silent_soc_pct == pytest.approx(26.0)
+    alone = return_forecasts(rows.filter(pl.col("target") == "return_at"))["van"]
+    assert alone.silent_soc_pct is None
