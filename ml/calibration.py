@@ -30,7 +30,7 @@ class CalibrationParameters(BaseModel):
 
     window_rows: int = Field(400, ge=20, description="Latest outcomes that a correction looks at.")
     least_group_rows: int = Field(60, ge=10, description="With fewer outcomes in its group, a row uses all groups.")
-    step: float = Field(0.05, ge=0, le=0.5, description="How fast a level is steered; 0 leaves it where it is.")
+    step: float = Field(0.04, ge=0, le=0.5, description="How fast a level is steered; 0 leaves it where it is.")
 
 
 @dataclass(frozen=True, slots=True)
