@@ -13,13 +13,10 @@ Closures = Mapping[ConnectorKey, datetime]
 """Connectors that are out of service, and since when."""
 
 MOVED_IN = timedelta(minutes=30)
-"""A vehicle at a connector that is out of service is taken to be at another one this long from now."""
-
-WAITED_FOR = timedelta(minutes=30)
-"""Who has not been moved for so long drives no peak up any more; the limits keep room for it."""
+"""A vehicle at a connector that is out of service is taken to be at another one this long from now, at the soonest."""
 
 GIVEN_UP_AFTER = timedelta(hours=2)
-"""Nor do the limits after that: to keep room until its departure, the others would have to be charged in a hurry."""
+"""For so long limits keep room for whom nobody moves; until its departure, and the others would have to hurry."""
 
 
 def closed(connectors: Sequence[ConnectorState], closures: Closures) -> tuple[ConnectorState, ...]:
@@ -41,6 +38,7 @@ def elsewhere(request: VehicleRequest, closures: Closures, *, as_of: datetime) -
         arrival=None
         if stuck_for > GIVEN_UP_AFTER
         else ArrivalEstimate(as_of + MOVED_IN, "must be plugged in elsewhere", 1, as_of),
-        expected=Expected(None, 0.0) if stuck_for > WAITED_FOR else None,
+        # No peak is driven up for it before it is there: one that turns out too low can be raised then.
+        expected=Expected(None, 0.0),
         notes=(*request.notes, f"{request.plugged_at[0]}/{request.plugged_at[1]} is out of service"),
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from planning.assembly import assemble
-from planning.closures import GIVEN_UP_AFTER, MOVED_IN, WAITED_FOR, closed, elsewhere
+from planning.closures import GIVEN_UP_AFTER, MOVED_IN, closed, elsewhere
 from planning.drafts import draft
 from planning.hedging import hedge
 from planning.model import DemandCharge
@@ -24,7 +24,7 @@ def test_who_stands_there_must_be_plugged_in_elsewhere() -> None:
     assert moved.transaction_id is None
     assert moved.arrival is not None
     assert moved.arrival.at == START + MOVED_IN
-    assert moved.expected is None
+    assert moved.expected == Expected(None, 0.0)
     assert moved.notes == ("CP-1/1 is out of service",)
 
 
@@ -36,10 +36,9 @@ def test_all_others_stay_as_they_are_and_nobody_comes_to_it() -> None:
 
 
 def test_whom_nobody_moves_drives_no_peak_up() -> None:
-    """Half an hour after its charger failed it still stands there: the other one is charged as if it were alone."""
-    later = START + WAITED_FOR + timedelta(minutes=1)
+    """Until it stands elsewhere the other one is charged as if it were alone."""
+    later = START + timedelta(minutes=1)
     stuck = elsewhere(plugged(1), {BROKEN: START}, as_of=later)
-    assert stuck.expected == Expected(None, 0.0)
     state = site(connector(1, transaction_id="7"), connector(2, transaction_id="8"))
     state = replace(
         state,
@@ -60,7 +59,7 @@ def test_whom_nobody_moves_for_hours_is_given_up(is_given_up: bool) -> None:
     """As long as the limits keep room for it, the other one must hurry before its last hours come."""
     later = START + GIVEN_UP_AFTER + timedelta(minutes=1)
     leaves_at = later + timedelta(hours=3, minutes=30)
-    closed_at = START if is_given_up else later - WAITED_FOR - timedelta(minutes=1)
+    closed_at = START if is_given_up else later - timedelta(minutes=1)
     stuck = elsewhere(plugged(1, requested_departure_at=leaves_at), {BROKEN: closed_at}, as_of=later)
     assert (stuck.arrival is None) == is_given_up
     well = plugged(
