@@ -32,7 +32,7 @@ def override(
 
     It is in the plan that is made at once, and in every plan until it expires or is cancelled.
     """
-    from core.settings import Settings
+    from core.settings import MissingSecretError, Settings
     from core.time_grid import parse_instant
     from ingestion.registry import ConfigurationError
     from orchestration.steps.overrides import OverrideError, cancel, decide, decided_overrides
@@ -42,7 +42,7 @@ def override(
     settings = Settings() if config is None else Settings(config=config)
     ensure_hash_key(settings)
     workplace = Workplace(settings)
-    with friendly(ConfigurationError, OverrideError, ValueError):
+    with friendly(ConfigurationError, MissingSecretError, OverrideError, ValueError):
         instant = datetime.now(UTC) if as_of is None else parse_instant(as_of)
         if subject == "list":
             known = decided_overrides(workplace, as_of=instant)

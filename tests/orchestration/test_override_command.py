@@ -1,6 +1,7 @@
 """``depotwise override`` on a starter configuration: set, listed, cancelled, and refused with what would be right."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import jsonschema
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from core.settings import Settings
 from ingestion.registry.starter import write_starter
 from orchestration.cli.app import app
+from orchestration.steps.ingest import land_configuration
 from orchestration.steps.workplace import Workplace
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "schemas" / "override-1.json").read_text())
@@ -49,3 +51,18 @@ def test_a_mistake_is_told_in_one_line(depot: Path) -> None:
     done = CliRunner().invoke(app, ["override", "nobody", "charge-now", *NOW])
     assert done.exit_code == 1
     assert "neither a vehicle nor a connector" in done.stderr
+
+
+def test_a_missing_secret_is_told_in_one_line_and_the_override_stands(
+    depot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DEPOTWISE_BRIDGE_TOKEN", raising=False)
+    workplace = Workplace(Settings())
+    land_configuration(workplace, as_of=datetime(2026, 2, 9, 12, tzinfo=UTC))
+    vehicle = workplace.registry.vehicles[0].vehicle_id
+    done = CliRunner().invoke(app, ["override", vehicle, "target=95", "--as-of", "2026-02-09T20:00:00Z"])
+    assert done.exit_code == 1
+    assert done.stderr.strip() == (
+        "error: set the environment variable DEPOTWISE_BRIDGE_TOKEN; the configuration refers to it"
+    )
+    assert run("list", *NOW)["overrides"][0]["vehicle_id"] == vehicle
