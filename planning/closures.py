@@ -15,7 +15,7 @@ Closures = Mapping[ConnectorKey, datetime]
 MOVED_IN = timedelta(minutes=30)
 """A vehicle at a connector that is out of service is taken to be at another one this long from now, at the soonest."""
 
-GIVEN_UP_AFTER = timedelta(hours=2)
+GIVEN_UP_AFTER = timedelta(minutes=30)
 """For so long limits keep room for whom nobody moves; until its departure, and the others would have to hurry."""
 
 

@@ -105,8 +105,8 @@ class _Run:
         self._stored_kwh = 0.0 if site.battery is None else site.battery.start_kwh
         self._plans = self._profiles = self._unchanged = 0
         self._held: dict[ConnectorKey, tuple[tuple[datetime, float], ...]] = {}
-        # That a connector is dead shows when it is to give something: its own fallback, or what it is ordered to.
-        # Foresight knows it before.
+        # That a connector is dead shows when it is to give something: the voltage of a cable check, its own fallback,
+        # or what it is ordered to. Foresight knows it before.
         self._faulted = dict.fromkeys(world.dead, site.start_at) if contender.is_omniscient else {}
         self._arrivals, self._ends = _by_slot(world)
 
@@ -132,7 +132,7 @@ class _Run:
         )
 
     def _arrive(self, stay: TrueStay | GuestStay, number: int) -> None:
-        if stay.connector in self._world.dead and self._connectors[stay.connector].fallback_kw > 0:
+        if stay.connector in self._world.dead and _gives_at_once(self._connectors[stay.connector]):
             self._faulted.setdefault(stay.connector, stay.plugged_at)
         if isinstance(stay, GuestStay):
             soc = 0.0
@@ -257,6 +257,11 @@ class _Run:
         into = power_kw * spec.charge_efficiency if power_kw > 0 else power_kw / spec.discharge_efficiency
         self._stored_kwh += into * hours
         return power_kw
+
+
+def _gives_at_once(connector: ConnectorState) -> bool:
+    """Say whether a connector gives something as soon as a plug is in: DC checks the cable first (IEC 61851-23)."""
+    return connector.current_type == "dc" or connector.fallback_kw > 0
 
 
 def as_it_was(settled: SiteState, slot: int, known: SiteState) -> SiteState:

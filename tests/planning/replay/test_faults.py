@@ -12,7 +12,7 @@ from planning.replay.knowledge import PerfectForesight
 from planning.replay.loop import Contender, replay
 from planning.replay.observation import Observation
 from planning.replay.policies import Orders, policy_of
-from planning.site_state import ConnectorState, SiteState, VehicleRequest
+from planning.site_state import ConnectorState, CurrentType, SiteState, VehicleRequest
 from tests.planning.replay.yard import SLOT_MIN, START, Timetable, stay, world
 
 STAYS = [stay(number, kind="tram", arrive_h=3 + number, need=60) for number in range(4)]
@@ -89,10 +89,12 @@ def test_a_dead_charger_gives_nothing_to_anybody() -> None:
     assert min(soc.values()) > 60
 
 
-@pytest.mark.parametrize(("fallback_kw", "shows_after_h"), [(4.2, 0), (0.0, 6)])
-def test_a_dead_charger_shows_once_it_was_to_give_something(fallback_kw: float, shows_after_h: float) -> None:
-    """Its fallback from plug-in on, or the power that it is ordered to give, here from six hours later on."""
-    connectors = tuple(ConnectorState(f"CP-{number}", 1, "ac", 11.0, 4.14, fallback_kw) for number in range(4))
+@pytest.mark.parametrize(("current", "fallback_kw", "shows_after_h"), [("ac", 4.2, 0), ("ac", 0.0, 6), ("dc", 0.0, 0)])
+def test_a_dead_charger_shows_once_it_was_to_give_something(
+    current: CurrentType, fallback_kw: float, shows_after_h: float
+) -> None:
+    """Its fallback or DC's cable check at plug-in, else the power that it is ordered to give, here six hours later."""
+    connectors = tuple(ConnectorState(f"CP-{number}", 1, current, 11.0, 4.14, fallback_kw) for number in range(4))
     over = FAULTS["dead_charger"].world(world(STAYS, connectors=connectors))
     [dead] = over.dead
     begins_at = next(one.plugged_at for one in STAYS if one.connector == dead) + timedelta(hours=6)
