@@ -16,7 +16,7 @@ MOVED_IN = timedelta(minutes=30)
 """A vehicle at a connector that is out of service is taken to be at another one this long from now, at the soonest."""
 
 GIVEN_UP_AFTER = timedelta(minutes=30)
-"""For so long limits keep room for whom nobody moves; until its departure, and the others would have to hurry."""
+"""For so long limits keep room for whom nobody moves; kept until it leaves, that room makes the others hurry."""
 
 
 def closed(connectors: Sequence[ConnectorState], closures: Closures) -> tuple[ConnectorState, ...]:
