@@ -59,13 +59,14 @@ def solve(
             dozens of plans.
         start_price: ``slot_price`` [T] of an earlier plan over the same slots: large fleets are planned sooner from it.
     """
-    plan = with_heat(problem, _charging_plan(problem, as_of=as_of, start_price=start_price))
+    charging = _charging_plan(problem, as_of=as_of, start_price=start_price, patient=with_remedies)
+    plan = with_heat(problem, charging)
     if not with_remedies or problem.fleet.size > REMEDIES_UP_TO:
         return plan
     return replace(plan, remedies=find_remedies(problem, plan, _missing_kwh))
 
 
-def _charging_plan(problem: Problem, *, as_of: datetime | None, start_price: FloatArray | None) -> Plan:
+def _charging_plan(problem: Problem, *, as_of: datetime | None, start_price: FloatArray | None, patient: bool) -> Plan:
     """Return a plan of what batteries are charged with, around what vehicles precondition with."""
     begin = perf_counter()
     room = around_heat(problem)
@@ -82,13 +83,13 @@ def _charging_plan(problem: Problem, *, as_of: datetime | None, start_price: Flo
             lower_bound = lower_bound if (room.base_load_kw >= bounded.base_load_kw - HEAT_KW).all() else None
         scope = assigned_scope(room, assignment)
     finish = _finished if problem.discharge is None else _two_way
-    relaxed = finish(room, scope, relaxed)
+    relaxed = finish(room, scope, relaxed, patient=patient)
     report = SolverReport(relaxed.name, perf_counter() - begin, lower_bound, relaxed.status)
     plan = plan_of(room, powers_of(room, relaxed), assignment, report, as_of=as_of)
     return replace(plan, reasons=explain(room, plan, scope), slot_price=bound.slot_price)
 
 
-def _finished(problem: Problem, scope: Scope, relaxed: Relaxation, *, patient: bool = False) -> Relaxation:
+def _finished(problem: Problem, scope: Scope, relaxed: Relaxation, *, patient: bool) -> Relaxation:
     """Return powers that obey minimum power, leave the fewest vehicles short and change seldom."""
     if problem.fleet.size > SMOOTHED_UP_TO:
         return repair(problem, scope, relaxed) if problem.is_switched else relaxed
@@ -100,12 +101,12 @@ def _finished(problem: Problem, scope: Scope, relaxed: Relaxation, *, patient: b
     return smooth(priced, pattern_scope(problem, scope, relaxed.power_kw), relaxed)
 
 
-def _two_way(problem: Problem, scope: Scope, relaxed: Relaxation) -> Relaxation:
+def _two_way(problem: Problem, scope: Scope, relaxed: Relaxation, *, patient: bool) -> Relaxation:
     """Return powers that obey minimum power where vehicles may give back: searched, or at least those of one way."""
     if not problem.is_switched:
         return relaxed
     one_way = replace(problem, allow_discharge=False)
-    plain = _finished(one_way, scope, relax(one_way, scope))
+    plain = _finished(one_way, scope, relax(one_way, scope), patient=patient)
     cost = measure(problem, plain.power_kw, plain.battery_kw).cost.total
     return search_pattern(problem, scope, (cost, plain))[1]
 

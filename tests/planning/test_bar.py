@@ -52,6 +52,12 @@ def test_plan_document_is_valid_and_within_the_bar(
 
 
 @pytest.mark.data
+def test_a_patient_plan_finds_the_turns_that_a_quick_one_misses(bench: SimpleNamespace) -> None:
+    """Fifteen vehicles and one peak: found soon are turns 20 % above the bound."""
+    assert_within_the_bar(bench, "minpower", 15, 50_028)
+
+
+@pytest.mark.data
 @pytest.mark.soak
 @pytest.mark.parametrize(("variant", "vehicles", "seed"), soak_cases())
 def test_two_hundred_depots_are_within_the_bar(bench: SimpleNamespace, variant: str, vehicles: int, seed: int) -> None:
