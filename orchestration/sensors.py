@@ -3,6 +3,7 @@
 The chain itself is ``jobs.chain``, the one that ``depotwise run`` loops over.
 """
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -12,6 +13,7 @@ from core.settings import Settings
 from ingestion.registry import ConfigurationError
 from orchestration.jobs import Chain, chain, ingest_job, marts_job, plan_job, refresh_job, report_job, run_config
 from orchestration.schedules import CHAIN_TAG, SITES_TAG
+from orchestration.steps.events import watch
 from orchestration.steps.overrides import unplanned_sites
 from orchestration.steps.workplace import Workplace
 
@@ -104,8 +106,36 @@ def plan_after_override_sensor(context: dg.SensorEvaluationContext) -> Requests:
         yield dg.SkipReason("every override is in a plan")
 
 
+@dg.sensor(
+    job=ingest_job,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Ingests and plans a site anew when a vehicle has plugged in or left.",
+)
+def plan_after_plug_in_sensor(context: dg.SensorEvaluationContext) -> Requests:
+    """Request ingest and plan, as of now, for the sites whose bridges tell of it since the last look."""
+    try:
+        workplace = Workplace(Settings())
+        watched = watch(workplace, json.loads(context.cursor or "{}"))
+    except (ConfigurationError, FileNotFoundError) as error:
+        yield dg.SkipReason(f"no configuration: {error}")
+        return
+    cursor = json.dumps(watched.cursors, sort_keys=True)
+    context.update_cursor(cursor)
+    if watched.sites:
+        now = datetime.now(UTC)
+        yield dg.RunRequest(
+            run_key=f"plug-in-{cursor}",
+            run_config=run_config(now, "plug_in"),
+            tags={CHAIN_TAG: "intraday", SITES_TAG: ",".join(watched.sites)},
+        )
+    else:
+        yield dg.SkipReason("; ".join(watched.errors) or "nobody has plugged in or left")
+
+
 SENSORS = (
     plan_after_override_sensor,
+    plan_after_plug_in_sensor,
     plan_after_data_sensor,
     _closing_sensor(dg.DagsterRunStatus.SUCCESS),
     _closing_sensor(dg.DagsterRunStatus.FAILURE),

@@ -26,7 +26,7 @@ GUEST_STAYS = timedelta(hours=2)
 """How long a guest is expected to go on charging; the limit keeps room for it as long as the plan lasts."""
 
 KNOWN_RUNG = 1
-FORGOTTEN = "stands where nothing charges it, and is planned for when it is plugged in, not before"
+FORGOTTEN = "stands where nothing charges it, or comes to a bay that does not; it is planned for when it is plugged in"
 
 
 Taken = dict[ConnectorKey, datetime | None]

@@ -25,20 +25,22 @@ def closed(connectors: Sequence[ConnectorState], closures: Closures) -> tuple[Co
 
 
 def elsewhere(request: VehicleRequest, closures: Closures, *, as_of: datetime) -> VehicleRequest:
-    """Return the request of a vehicle that must be plugged in somewhere else; the same for all others."""
-    bay = None if request.bay in closures else request.bay
-    if request.plugged_at is None or request.plugged_at not in closures:
-        return replace(request, bay=bay)
-    stuck_for = as_of - closures[request.plugged_at]
-    return replace(
+    """Return the request of a vehicle that stands at, or comes home to, a connector that is out of service.
+
+    Limits keep room for it, but no peak is driven up for it before it is plugged in elsewhere: nobody knows whether
+    anyone sees to that, and a peak that turns out too low can be raised then. All other requests stay as they are.
+    """
+    place = request.plugged_at or request.bay
+    if place is None or place not in closures:
+        return replace(request, bay=None) if request.bay in closures else request
+    moving = replace(
         request,
-        plugged_at=None,
-        transaction_id=None,
-        bay=bay,
-        arrival=None
-        if stuck_for > GIVEN_UP_AFTER
-        else ArrivalEstimate(as_of + MOVED_IN, "must be plugged in elsewhere", 1, as_of),
-        # No peak is driven up for it before it is there: one that turns out too low can be raised then.
+        bay=None if request.bay in closures else request.bay,
         expected=Expected(None, 0.0),
-        notes=(*request.notes, f"{request.plugged_at[0]}/{request.plugged_at[1]} is out of service"),
+        notes=(*request.notes, f"{place[0]}/{place[1]} is out of service"),
     )
+    if request.plugged_at is None:
+        return moving
+    is_given_up = as_of - closures[place] > GIVEN_UP_AFTER
+    moved = ArrivalEstimate(as_of + MOVED_IN, "must be plugged in elsewhere", 1, as_of)
+    return replace(moving, plugged_at=None, transaction_id=None, arrival=None if is_given_up else moved)

@@ -224,10 +224,14 @@ def _connectors(landing: Landing, records: Records) -> tuple[ConnectorLine, ...]
         .unique(CONNECTOR_KEY, keep="last", maintain_order=True)
         .select(*CONNECTOR_KEY, "state", "evidence", "detail", updated_at="observed_at")
     )
+    # What charges at a silent station may go on charging.
+    silent = records.silent.join(running, on=CONNECTOR_KEY, how="anti")
+    closed = pl.concat([records.faults, silent]).group_by(CONNECTOR_KEY).agg(closed_since=pl.col("faulty_since").min())
     lines = (
         records.connectors.select(CONNECTOR_KEY)
         .join(running, on=CONNECTOR_KEY, how="left", maintain_order="left")
         .join(states, on=CONNECTOR_KEY, how="left", maintain_order="left")
+        .join(closed, on=CONNECTOR_KEY, how="left", maintain_order="left")
         .with_columns(pl.col("is_in_use").fill_null(value=False))
         .sort(CONNECTOR_KEY)
     )

@@ -14,7 +14,7 @@ from reporting.markup import Child, Html, join, tag
 from reporting.night_charts import gantt_table, power_figure
 from reporting.nights import clock_text, day_text, zone_text
 from reporting.view import Comparison, OperationsView
-from reporting.wording import age_text, headline
+from reporting.wording import age_text, closed_text, headline
 
 # The page may draw itself, and nothing else: no script, no request, no form.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
@@ -118,6 +118,7 @@ def _warnings(view: OperationsView) -> Html | None:
         told.append("No vehicle and no charger of this site has ever been heard of.")
     elif any(not line.is_gone for line in view.departures) and view.as_of - view.newest_data_at > OLD_DATA:
         told.append(f"The newest report of any vehicle or charger came {age_text(view.newest_data_at, view.as_of)}.")
+    told.extend(closed_text(line, view) for line in view.connectors if line.closed_since)
     return tag("ul", [tag("li", text) for text in told], class_="warnings") if told else None
 
 

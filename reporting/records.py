@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from core.entities import ENTITIES
-from core.faults import faulty_connectors
+from core.faults import LONGEST_LINK, faulty_connectors, silent_connectors
 from core.landing import Landing
 from core.time_grid import SLOT, SLOT_HOURS
 from reporting.view import Span
@@ -33,7 +33,7 @@ class Records:
 
     ``sessions``: transactions with the matched vehicle and its confidence. ``places``: vehicle_id, placed_at, is_home,
     home_since. ``readings``: vehicle_id, observed_at, soc_pct, source, freshness_min, is_home. ``charged``: station,
-    connector, vehicle, start_at, end_at, energy_kwh. ``faults``: station, connector, faulty_since.
+    connector, vehicle, start_at, end_at, energy_kwh. ``faults`` and ``silent``: station, connector, faulty_since.
     """
 
     site_id: str
@@ -53,6 +53,7 @@ class Records:
     readings: pl.DataFrame
     charged: pl.DataFrame
     faults: pl.DataFrame
+    silent: pl.DataFrame
 
 
 def read_current(landing: Landing, entity_name: str, *, as_of: datetime, since: datetime | None = None) -> pl.DataFrame:
@@ -101,6 +102,9 @@ def read_records(landing: Landing, *, site_id: str, as_of: datetime, span: Span)
         readings=_placed(_readings(snapshots, trips, sessions, samples, contracts=contracts), places),
         charged=_charged(sessions, samples),
         faults=faulty_connectors(read_current(landing, "connector_status", as_of=as_of, since=since), connectors),
+        silent=silent_connectors(
+            read_current(landing, "station_link", as_of=as_of, since=as_of - LONGEST_LINK), connectors, as_of=as_of
+        ),
     )
 
 

@@ -87,7 +87,8 @@ class StaleSource:
 class ConnectorLine:
     """What became of the plan at a connector; ``state`` None: nothing was published for it.
 
-    ``is_in_use`` without a vehicle is a session that nobody could be matched to.
+    ``is_in_use`` without a vehicle is a session that nobody could be matched to. ``closed_since`` is since when it
+    charges nobody who comes, by its station's word or by its silence.
     """
 
     station_id: str
@@ -98,6 +99,7 @@ class ConnectorLine:
     evidence: str | None = None
     detail: str | None = None
     updated_at: datetime | None = None
+    closed_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from reporting.nights import ago_text, clock_text
 from reporting.readiness import Cause, SocEvidence, State
-from reporting.view import DepartureLine, OperationsView
+from reporting.view import ConnectorLine, DepartureLine, OperationsView
 
 NAMED_IN_HEADLINE = 3
 NOT_KNOWN = "\N{EN DASH}"
@@ -129,6 +129,13 @@ def _because(line: DepartureLine, view: OperationsView) -> str:
     if line.judgement.state is State.DUE_BACK and departure.expected_arrival_at:
         return f"expected by {_at(departure.expected_arrival_at, view)}"
     return PLAIN_CAUSES[cause] if cause else ""
+
+
+def closed_text(line: ConnectorLine, view: OperationsView) -> str:
+    """Say of a connector that charges nobody since when, and what to do."""
+    place = f"{line.station_id}/{line.connector_id}"
+    since = _at(line.closed_since, view)
+    return f"{place} is out of order or silent since {since}: plug in elsewhere what comes to it."
 
 
 def _not_plugged_text(line: DepartureLine, view: OperationsView) -> str:

@@ -81,6 +81,17 @@ CONNECTOR_STATUS = Entity(
     },
 )
 
+STATION_LINK = Entity(
+    "station_link",
+    "Whether a station was connected to the bridge, since observed_at (when it connected, or was last heard). "
+    "Grain: station, observed_at.",
+    ("station_id", "observed_at"),
+    {
+        "station_id": text("Station.", required=True),
+        "is_connected": flag("Whether it was connected.", required=True),
+    },
+)
+
 SESSION_MATCH = Entity(
     "session_match",
     "Which vehicle a transaction charges, how sure we are, and why. No match is a row without a vehicle. "
@@ -97,4 +108,4 @@ SESSION_MATCH = Entity(
     },
 )
 
-ENTITIES = (CHARGING_TRANSACTION, METER_VALUE, CONNECTOR_STATUS, SESSION_MATCH)
+ENTITIES = (CHARGING_TRANSACTION, METER_VALUE, CONNECTOR_STATUS, STATION_LINK, SESSION_MATCH)

@@ -39,7 +39,8 @@ def replay(
     Every night lasts from noon to noon and begins with the SoC that vehicles really came with. Readiness counts the
     departures that perfect foresight makes ready too. Cost is what charging adds to the site's. Policies: platform,
     class_medians, know_nothing, uncontrolled, fcfs, edf, llf, cheapest_slot, llf_min_peak, perfect_foresight. Faults:
-    stale_soc, frozen_soc, lost_ids, telematics_outage, dead_charger, late_return.
+    stale_soc, frozen_soc, lost_ids, telematics_outage, dead_charger (without power), faulty_charger (takes a plug,
+    gives nothing), late_return.
     """
     from core.settings import Settings
     from ingestion.registry import ConfigurationError

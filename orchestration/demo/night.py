@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from core.time_grid import SLOT
-from orchestration.bridge_client import BridgeClient
 from orchestration.demo.clock_drive import DrivenClock
+from orchestration.steps.events import Cursors, watch
 from orchestration.steps.ingest import ingest_events
 from orchestration.steps.plan import PlanOutcome, plan_and_publish
 from orchestration.steps.workplace import Workplace
 
 LOGGER = logging.getLogger(__name__)
-REASONS_TO_PLAN = frozenset({"plugged", "unplugged", "transaction_started", "transaction_ended"})
 LONGEST_WITHOUT_PLAN = timedelta(hours=1)
 PATIENCE_S = 1.5
 """Time is held while a plan is published: a charger that first waits for another's reduction to begin cannot answer."""
@@ -30,27 +29,6 @@ class NightLog:
     rows: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass
-class EventWatch:
-    """Which sites had events that call for a new plan, since it was last asked."""
-
-    workplace: Workplace
-    cursors: dict[str, str | int | None] = field(default_factory=dict)
-
-    def sites_to_plan(self) -> dict[str, str]:
-        """Return the sites with such events and what to call the trigger."""
-        found = {}
-        for site in self.workplace.registry.sites:
-            if site.bridge is None:
-                continue
-            with BridgeClient.open(site.bridge) as client:
-                answer = client.events(self.cursors.get(site.site_id))
-            self.cursors[site.site_id] = answer["next"]
-            if any(event["type"] in REASONS_TO_PLAN for event in answer["events"]):
-                found[site.site_id] = "plug_in"
-        return found
-
-
 def live_through(
     workplace: Workplace,
     clock: DrivenClock,
@@ -59,12 +37,14 @@ def live_through(
     progress: Callable[[datetime, NightLog], None],
 ) -> NightLog:
     """Let the night pass, re-planning a site when a vehicle plugs in or leaves, and at least every hour."""
-    log, watch = NightLog(), EventWatch(workplace)
+    log = NightLog()
     planned_at = dict.fromkeys((site.site_id for site in workplace.registry.sites), clock.now)
-    watch.sites_to_plan()
+    cursors: Cursors = watch(workplace, {}).cursors
     while clock.now < until:
         clock.run(min(SLOT, until - clock.now))
-        due = dict.fromkeys(_overdue(planned_at, clock.now), "intraday") | watch.sites_to_plan()
+        watched = watch(workplace, cursors)
+        cursors = watched.cursors
+        due = dict.fromkeys(_overdue(planned_at, clock.now), "intraday") | dict.fromkeys(watched.sites, "plug_in")
         if due:
             rows = ingest_events(workplace, as_of=clock.now).rows
             log.rows.update({key: getattr(rows, key) for key in ("read", "landed", "duplicates", "quarantined")})

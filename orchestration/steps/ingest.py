@@ -14,6 +14,7 @@ from ingestion.registry.models import Source
 from ingestion.registry.rows import land_registry
 from ingestion.reports import IngestReport, SourceFailure
 from ingestion.run import ingest_source
+from orchestration.steps.stations import land_links
 from orchestration.steps.workplace import Workplace
 
 MOST_AT_ONCE = 8
@@ -88,7 +89,8 @@ def ingest_everything(workplace: Workplace, *, as_of: datetime) -> IngestSummary
 
 
 def ingest_events(workplace: Workplace, *, as_of: datetime) -> IngestSummary:
-    """Land every source, then match transactions: what a plan needs once the configuration has landed."""
+    """Land every source and which stations are connected, then match transactions: what a plan needs by the hour."""
     summary = ingest_sources(workplace, kinds=[source.kind for source in workplace.registry.sources], as_of=as_of)
+    land_links(workplace, as_of=as_of)
     match_transactions(workplace, as_of=as_of)
     return summary

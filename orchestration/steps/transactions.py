@@ -1,6 +1,6 @@
 """Which transactions run at a site at an instant, and which vehicle each is matched to, as landing knew then.
 
-And which connectors could not charge anybody, as their stations say.
+And which connectors could not charge anybody, as their stations say, or as their silence does.
 """
 
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from core.faults import faulty_connectors
+from core.faults import LONGEST_LINK, faulty_connectors, silent_connectors
 from core.landing import Landing
 from ingestion.registry import Registry
 from planning.closures import Closures
-from planning.site_state import ConnectorState
+from planning.site_state import ConnectorKey, ConnectorState
 
 LONGEST_TRANSACTION = timedelta(days=5)
 SETTLING = timedelta(minutes=15)
@@ -99,10 +99,22 @@ def still_open(
 
 
 def faulted_connectors(landing: Landing, connectors: Sequence[ConnectorState], *, as_of: datetime) -> Closures:
-    """Return the connectors whose last word, or whose station's, was that they cannot charge, and since when."""
-    statuses = landing.read("connector_status", as_of=as_of, since=as_of - LONGEST_TRANSACTION)
-    keys = pl.DataFrame([item.key for item in connectors], schema=CONNECTOR_KEY, orient="row")
-    return {(station, number): since for station, number, since in faulty_connectors(statuses, keys).iter_rows()}
+    """Return the connectors that charge nobody who comes, and since when.
+
+    Their last word, or their station's, was that they cannot, or their station is silent and nothing runs on them.
+    """
+    since = as_of - LONGEST_TRANSACTION
+    statuses = landing.read("connector_status", as_of=as_of, since=since)
+    links = landing.read("station_link", as_of=as_of, since=as_of - LONGEST_LINK)
+    idle = [item.key for item in connectors if item.transaction_id is None]
+    silent = silent_connectors(links, _keys(idle), as_of=as_of)
+    faulty = faulty_connectors(statuses, _keys([item.key for item in connectors]))
+    found = pl.concat([faulty, silent]).group_by(list(CONNECTOR_KEY)).agg(pl.col("faulty_since").min())
+    return {(station, number): since for station, number, since in found.sort(list(CONNECTOR_KEY)).iter_rows()}
+
+
+def _keys(connectors: Sequence[ConnectorKey]) -> pl.DataFrame:
+    return pl.DataFrame(connectors, schema=CONNECTOR_KEY, orient="row")
 
 
 def _freed_since(landing: Landing, as_of: datetime) -> pl.DataFrame:

@@ -57,11 +57,12 @@ class Disturbed:
 
 @dataclass(frozen=True, slots=True)
 class Altered:
-    """A world with other stays or dead connectors."""
+    """A world with other stays, dead connectors or dark ones among them."""
 
     inner: World
     stays: tuple[TrueStay, ...]
     dead: frozenset[ConnectorKey] = field(default=frozenset())
+    dark: frozenset[ConnectorKey] = field(default=frozenset())
 
     @property
     def settled(self) -> SiteState:
@@ -118,20 +119,31 @@ def _lost_ids(world: World, seen: Observation) -> Observation:  # noqa: ARG001
     plugged = tuple(
         replace(one, vehicle_id=None, readings=()) if one.vehicle_id in lost else one for one in seen.plugged
     )
-    return replace(seen, plugged=plugged, unplaced=lost)
+    return replace(seen, plugged=plugged, unplaced={**seen.unplaced, **lost})
 
 
 def _dead_charger(world: World) -> World:
-    """One connector that a vehicle needs takes the plug and gives nothing."""
+    """One charger that a vehicle needs is without power from the beginning: it is not heard of, and gives nothing."""
+    hit = _needed_connector(world)
+    return Altered(world, world.stays, world.dead | hit, world.dark | hit)
+
+
+def _faulty_charger(world: World) -> World:
+    """One connector that a vehicle needs takes the plug and gives nothing, which only shows then."""
+    return Altered(world, world.stays, world.dead | _needed_connector(world), world.dark)
+
+
+def _needed_connector(world: World) -> frozenset[ConnectorKey]:
+    """Return the connector in the middle of those that vehicles need within the span."""
     used = sorted({stay.connector for stay in world.stays if stay.required is not None})
-    return Altered(world, world.stays, world.dead | frozenset(used[len(used) // 2 : len(used) // 2 + 1]))
+    return frozenset(used[len(used) // 2 : len(used) // 2 + 1])
 
 
 def _late_return(world: World) -> World:
     """One vehicle comes back two hours later than it did, and says nothing of it."""
     late = _late_vehicle(world)
     stays = (_later(stay) if stay.vehicle_id == late else stay for stay in world.stays)
-    return Altered(world, tuple(stay for stay in stays if stay.plugged_at < stay.unplugged_at), world.dead)
+    return Altered(world, tuple(stay for stay in stays if stay.plugged_at < stay.unplugged_at), world.dead, world.dark)
 
 
 def _late_vehicle(world: World) -> str | None:
@@ -163,6 +175,7 @@ FAULTS: dict[str, Fault] = {
         Fault("lost_ids", seen=_lost_ids),
         Fault("telematics_outage", seen=_outage),
         Fault("dead_charger", world=_dead_charger),
+        Fault("faulty_charger", world=_faulty_charger),
         Fault("late_return", world=_late_return, seen=_not_back_yet),
     )
 }

@@ -105,9 +105,10 @@ class _Run:
         self._stored_kwh = 0.0 if site.battery is None else site.battery.start_kwh
         self._plans = self._profiles = self._unchanged = 0
         self._held: dict[ConnectorKey, tuple[tuple[datetime, float], ...]] = {}
-        # That a connector is dead shows when it is to give something: the voltage of a cable check, its own fallback,
-        # or what it is ordered to. Foresight knows it before.
-        self._faulted = dict.fromkeys(world.dead, site.start_at) if contender.is_omniscient else {}
+        self._silent = frozenset[ConnectorKey]() if contender.is_omniscient else world.dark
+        # That a dark station is dead shows by its silence. Of another it shows when it is to give something: the
+        # voltage of a cable check, its own fallback, or what it is ordered to. Foresight knows it before.
+        self._faulted = dict.fromkeys(world.dead if contender.is_omniscient else world.dark, site.start_at)
         self._arrivals, self._ends = _by_slot(world)
 
     def played(self) -> Played:
@@ -183,7 +184,7 @@ class _Run:
         known = self._world.known(slot)
         if self._contender.is_omniscient:
             known = as_it_was(self._world.settled, slot, known)
-        running = {key: outlet.transaction_id for key, outlet in self._outlets.items()}
+        running = {key: outlet.transaction_id for key, outlet in self._outlets.items() if key not in self._silent}
         connectors = tuple(replace(item, transaction_id=running.get(item.key)) for item in known.connectors)
         connectors = closed(connectors, self._faulted)
         battery = None if known.battery is None else replace(known.battery, start_kwh=self._stored_kwh)
@@ -201,8 +202,16 @@ class _Run:
         return past
 
     def _observe(self, at: datetime) -> Observation:
-        plugged = tuple(self._show(key, outlet, at) for key, outlet in sorted(self._outlets.items()))
-        return Observation(at=at, plugged=plugged, gone=frozenset(self._gone))
+        """Return what is seen; whoever stands at a silent station is known by the vehicle's own readings alone."""
+        shown = [self._show(key, outlet, at) for key, outlet in sorted(self._outlets.items())]
+        return Observation(
+            at=at,
+            plugged=tuple(one for one in shown if one.connector not in self._silent),
+            gone=frozenset(self._gone),
+            unplaced={
+                one.vehicle_id: one.readings for one in shown if one.vehicle_id and one.connector in self._silent
+            },
+        )
 
     def _show(self, key: ConnectorKey, outlet: _Outlet, at: datetime) -> PluggedIn:
         vehicle_id = outlet.stay.vehicle_id if isinstance(outlet.stay, TrueStay) else None

@@ -49,8 +49,8 @@ class World(Protocol):
     """The truth. It is revealed slot by slot, and nothing of it before.
 
     ``settled`` is the site over the whole span, with the load that was measured and the prices that were in force; its
-    connectors are free. ``dead`` connectors take a plug and give nothing. ``unseen_after`` are vehicles whose
-    telematics tells nothing newer. ``carbon_g_per_kwh`` [T] is None where nobody knows it.
+    connectors are free. ``dead`` connectors take a plug and give nothing; the stations of those that are ``dark`` are
+    without power and say nothing, not even that a plug is in. ``carbon_g_per_kwh`` [T] is None where nobody knows it.
     """
 
     @property
@@ -70,6 +70,10 @@ class World(Protocol):
         """Connectors that give nothing."""
 
     @property
+    def dark(self) -> frozenset[ConnectorKey]:
+        """Those of them whose stations are silent."""
+
+    @property
     def carbon_g_per_kwh(self) -> FloatArray | None:
         """Carbon intensity of the grid, [T]."""
 
@@ -86,6 +90,7 @@ class Span:
     foreseen: Callable[[datetime], SiteState]
     guests: tuple[GuestStay, ...] = ()
     dead: frozenset[ConnectorKey] = field(default=frozenset())
+    dark: frozenset[ConnectorKey] = field(default=frozenset())
     carbon_g_per_kwh: FloatArray | None = None
 
     def known(self, slot: int) -> SiteState:

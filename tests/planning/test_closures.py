@@ -30,9 +30,32 @@ def test_who_stands_there_must_be_plugged_in_elsewhere() -> None:
 
 def test_all_others_stay_as_they_are_and_nobody_comes_to_it() -> None:
     assert elsewhere(plugged(2), {BROKEN: START}, as_of=START) == plugged(2)
-    assert elsewhere(out(2.0, bay=BROKEN), {BROKEN: START}, as_of=START) == out(2.0)
+    assert elsewhere(out(2.0), {BROKEN: START}, as_of=START) == out(2.0)
+    assert elsewhere(plugged(2, bay=BROKEN), {BROKEN: START}, as_of=START) == plugged(2)
     flags = [item.is_out_of_service for item in closed((connector(1), connector(2)), {BROKEN: START})]
     assert flags == [True, False]
+
+
+def test_whose_bay_is_out_of_service_is_planned_for_once_it_is_plugged_in() -> None:
+    """Until then limits keep room for it at any other connector, and no peak is driven up."""
+    expected = Expected(START + timedelta(hours=1), 60.0)
+    coming = elsewhere(out(2.0, bay=BROKEN, expected=expected), {BROKEN: START}, as_of=START)
+    assert (coming.bay, coming.expected) == (None, Expected(None, 0.0))
+    assert coming.notes == ("CP-1/1 is out of service",)
+    assert coming.arrival == out(2.0).arrival
+    state = site(connector(1), connector(2), connector(3, transaction_id="8"))
+    state = replace(
+        state,
+        demand_charges=(DemandCharge("month", 10.0, 0.0, None),),
+        connectors=closed(state.connectors, {BROKEN: START}),
+    )
+    there = plugged(3, transaction_id="8", spec=replace(plugged(3).spec, vehicle_id="van-02"))
+    hedged = hedge(state, [coming, there], as_of=START, planner=draft)
+    alone = draft(assemble(state, [there], as_of=START).problem)
+    assert hedged.plan.vehicle_ids == ("van-02",)
+    assert hedged.plan.peak_kw == pytest.approx(alone.peak_kw, abs=0.1)
+    careful = assemble(state, [coming, there], as_of=START).problem
+    assert careful.fleet.size == 2
 
 
 def test_whom_nobody_moves_drives_no_peak_up() -> None:

@@ -183,3 +183,19 @@ def test_a_page_is_replaced_whole(tmp_path: Path) -> None:
     write_page(path, "<!doctype html>new é")
     assert path.read_text(encoding="utf-8") == "<!doctype html>new é"
     assert [entry.name for entry in path.parent.iterdir()] == ["operations.html"]
+
+
+def test_the_page_names_connectors_that_charge_nobody_who_comes(tmp_path: Path) -> None:
+    depot = Depot(tmp_path)
+    for number in (1, 2):
+        depot.vehicle(f"bus-0{number}", connector_id=number)
+    depot.land("connector", station_id="CP-2", connector_id=1, site_id="north", current_type="dc", max_kw=50.0)
+    depot.plug_in("bus-01", EVENING, connector_id=1)
+    for station_id, is_connected, after_h in (("CP-1", True, -9), ("CP-2", True, -9), ("CP-1", False, 1)):
+        depot.land("station_link", at=EVENING + hours(after_h), source="bridge", station_id=station_id,
+                   is_connected=is_connected)  # fmt: skip
+    before, after = (load_view(depot.landing, site_id="north", as_of=EVENING + hours(h)) for h in (1.1, 2))
+    assert [line.closed_since for line in before.connectors] == [None] * 3
+    assert [line.closed_since for line in after.connectors] == [None, EVENING + hours(1), None]
+    assert "CP-1/2 is out of order or silent since 19:00: plug in elsewhere what comes to it." in build_page(after)
+    assert "plug in elsewhere" not in build_page(before)

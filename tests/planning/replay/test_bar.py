@@ -100,7 +100,7 @@ def test_where_a_demand_charge_binds_rough_forecasts_cost_little_and_nobody_is_l
     assert ours.cost <= 1.05 * best.cost
 
 
-@pytest.mark.parametrize("fault", ["late_return", "dead_charger"])
+@pytest.mark.parametrize("fault", ["late_return", "dead_charger", "faulty_charger"])
 def test_a_fault_leaves_ready_whom_foresight_could_make_ready(fault: str) -> None:
     ours, _ = scores(limit_kw=120.0, fault=fault)
     assert ours.ready_pct is not None

@@ -79,8 +79,9 @@ def test_what_a_dc_station_reads_by_the_cable_no_fault_of_telematics_touches(nam
     assert all(not one.station_readings for seen in seen_under(name) for one in seen.plugged)
 
 
-def test_a_dead_charger_gives_nothing_to_anybody() -> None:
-    over = FAULTS["dead_charger"].world(world(STAYS))
+@pytest.mark.parametrize("name", ["dead_charger", "faulty_charger"])
+def test_a_dead_charger_gives_nothing_to_anybody(name: str) -> None:
+    over = FAULTS[name].world(world(STAYS))
     [dead] = over.dead
     played = replay(over, Contender("planned", Timetable(STAYS), policy_of("edf")))
     victim = next(one.vehicle_id for one in STAYS if one.connector == dead)
@@ -90,12 +91,12 @@ def test_a_dead_charger_gives_nothing_to_anybody() -> None:
 
 
 @pytest.mark.parametrize(("current", "fallback_kw", "shows_after_h"), [("ac", 4.2, 0), ("ac", 0.0, 6), ("dc", 0.0, 0)])
-def test_a_dead_charger_shows_once_it_was_to_give_something(
+def test_a_faulty_charger_shows_once_it_was_to_give_something(
     current: CurrentType, fallback_kw: float, shows_after_h: float
 ) -> None:
     """Its fallback or DC's cable check at plug-in, else the power that it is ordered to give, here six hours later."""
     connectors = tuple(ConnectorState(f"CP-{number}", 1, current, 11.0, 4.14, fallback_kw) for number in range(4))
-    over = FAULTS["dead_charger"].world(world(STAYS, connectors=connectors))
+    over = FAULTS["faulty_charger"].world(world(STAYS, connectors=connectors))
     [dead] = over.dead
     begins_at = next(one.plugged_at for one in STAYS if one.connector == dead) + timedelta(hours=6)
     seen: dict[bool, list[datetime]] = {True: [], False: []}
@@ -110,9 +111,29 @@ def test_a_dead_charger_shows_once_it_was_to_give_something(
     assert max(seen[False]) <= shown_at <= min(seen[True]) <= shown_at + timedelta(minutes=SLOT_MIN)
 
 
-def test_no_peak_is_driven_up_for_a_vehicle_at_a_dead_charger() -> None:
-    """Once it was to give something and did not, no level that was right for all is left for a higher one."""
+def test_a_charger_without_power_is_known_by_its_silence_and_tells_of_no_plug() -> None:
     over = FAULTS["dead_charger"].world(world(STAYS))
+    [dead] = over.dark
+    victim = next(one for one in STAYS if one.connector == dead)
+    sites = []
+
+    def watching(site: SiteState, requests: Sequence[VehicleRequest], at: datetime) -> Orders:
+        sites.append(next(item for item in site.connectors if item.key == dead))
+        return policy_of("edf")(site, requests, at)
+
+    inner = Timetable(STAYS)
+    replay(over, Contender("watching", inner, watching))
+    assert all(state.is_out_of_service and state.transaction_id is None for state in sites)
+    assert all(dead not in {one.connector for one in seen.plugged} for seen in inner.seen)
+    there = [seen for seen in inner.seen if victim.plugged_at <= seen.at < victim.unplugged_at]
+    assert there
+    for seen in there:
+        assert [reading.soc_pct for reading, _ in seen.unplaced[victim.vehicle_id]][-1] == victim.start_soc_pct
+
+
+def test_no_peak_is_driven_up_for_a_vehicle_at_a_faulty_charger() -> None:
+    """Once it was to give something and did not, no level that was right for all is left for a higher one."""
+    over = FAULTS["faulty_charger"].world(world(STAYS))
     [dead] = over.dead
     others = [one for one in STAYS if one.connector != dead]
     played = replay(over, Contender("planned", Timetable(STAYS), policy_of("optimiser")))
