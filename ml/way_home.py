@@ -4,9 +4,9 @@ A forecast made on the road must reckon with every return that is still possible
 how long it drove on after it was last heard of, and what it can have used in that time is known much better.
 """
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
-from itertools import accumulate, takewhile
+from itertools import accumulate
 from typing import Final
 
 import numpy as np
@@ -14,41 +14,81 @@ import polars as pl
 
 from ml.fleet import FleetFacts
 
-EDGES_H: Final = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)
+EDGES_H: Final = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0)
 """Up to so many hours before the return; further back, only the forecast of the day tells."""
-LEVEL: Final = 0.975
+ASKED_EVERY: Final = timedelta(minutes=5)
+ASKED: Final = 1 + int(timedelta(hours=EDGES_H[-1]) / ASKED_EVERY)
+LEVELS: Final = (0.5, 0.9, 0.95, 0.975)
 LEAST_CYCLES: Final = 8
 LEAST_RETURNS: Final = 50
 LEAST_H: Final = 0.05
 
-WayHome = tuple[float, ...]
-"""Energy (kWh) used in a vehicle's last hours on all but one way in forty, at each of ``EDGES_H``; it ends where too
-little is known."""
+
+@dataclass(frozen=True, slots=True)
+class WayHome:
+    """Energy (kWh) that vehicles of a class used in the last ``hours`` since they told of it, at each of ``LEVELS``.
+
+    It does not rise with every hour up to ``until_h``: whoever was heard long ago stood at a customer's since.
+    """
+
+    hours: tuple[float, ...]
+    by_level_kwh: tuple[tuple[float, ...], ...]
+    until_h: float
+
+    def used_kwh(self, hours: float, level: float) -> float:
+        """Return what a vehicle used in its last so many hours, no more of them than ``until_h``.
+
+        With chance ``level`` it used no more. Between two of ``LEVELS`` it is interpolated; others are the nearest.
+        """
+        by_level = [float(np.interp(hours, (0.0, *self.hours), (0.0, *used))) for used in self.by_level_kwh]
+        return float(np.interp(level, LEVELS, by_level))
 
 
 def ways_home(facts: FleetFacts, *, since: timedelta) -> dict[str, WayHome]:
-    """Return what vehicles of each class use at most on the way home; classes that came home too seldom are absent.
+    """Return what vehicles of each class use on the way home; classes that came home too seldom are absent.
 
     Args:
         facts: The site's event tables.
         since: Only returns of so long before ``as_of`` count.
+    """
+    used = _used_before_return(facts, since=since)
+    by_edge = (
+        used.group_by("vehicle_class", "edge_h")
+        .agg(
+            pl.col("left_h").mean(),
+            *(pl.col("used_kwh").quantile(level).alias(f"used_{level}") for level in LEVELS),
+            cycles=pl.struct("vehicle_id", "returned_at").n_unique(),
+        )
+        .sort("vehicle_class", "edge_h")
+    )
+    ways = {str(name): _way_home(edges) for (name,), edges in by_edge.group_by("vehicle_class", maintain_order=True)}
+    return {name: way for name, way in ways.items() if way is not None}
+
+
+def _used_before_return(facts: FleetFacts, *, since: timedelta) -> pl.DataFrame:
+    """Return what vehicles had told last above their SoC at arrival, and how long before that, whenever asked.
+
+    Telematics may fall silent at any time. Asked at their states alone it would look different: vehicles that tell of
+    themselves while they drive stand silent for hours, and are then heard last before a break.
     """
     cycles = facts.cycles.filter(
         pl.col("known_at") <= facts.as_of,
         pl.col("returned_at") >= facts.as_of - since,
         pl.col("soc_arrival_pct").is_not_null(),
     )
-    told = facts.snapshots.filter(pl.col("soc_pct").is_not_null())
-    before = (
-        told.select("vehicle_id", "observed_at", "soc_pct")
-        .sort("observed_at")
+    told = facts.snapshots.filter(pl.col("soc_pct").is_not_null()).select("vehicle_id", "observed_at", "soc_pct")
+    asked_at = pl.concat_list(pl.col("returned_at") - ASKED_EVERY * step for step in range(ASKED))
+    return (
+        cycles.select("vehicle_id", "departed_at", "returned_at", "soc_arrival_pct", asked_at=asked_at)
+        .explode("asked_at")
+        .sort("asked_at")
         .join_asof(
-            cycles.select("vehicle_id", "departed_at", "returned_at", "soc_arrival_pct").sort("returned_at"),
-            left_on="observed_at",
-            right_on="returned_at",
+            told.sort("observed_at"),
+            left_on="asked_at",
+            right_on="observed_at",
             by="vehicle_id",
-            strategy="forward",
             check_sortedness=False,
+            coalesce=False,
         )
         .filter(pl.col("observed_at") >= pl.col("departed_at"))
         .join(facts.vehicles.select("vehicle_id", "vehicle_class", "usable_kwh"), on="vehicle_id")
@@ -59,12 +99,6 @@ def ways_home(facts: FleetFacts, *, since: timedelta) -> dict[str, WayHome]:
             edge_h=_edge(pl.col("left_h")),
         )
     )
-    highest = before.group_by("vehicle_class", "edge_h").agg(
-        pl.col("used_kwh").quantile(LEVEL), cycles=pl.struct("vehicle_id", "returned_at").n_unique()
-    )
-    found = {(name, edge_h): kwh for name, edge_h, kwh, count in highest.iter_rows() if count >= LEAST_CYCLES}
-    ways = {name: _rising(name, found) for name in sorted({name for name, _ in found})}
-    return {name: way for name, way in ways.items() if way}
 
 
 def least_arrivals(facts: FleetFacts, *, since: timedelta) -> dict[str, float]:
@@ -83,12 +117,6 @@ def least_arrivals(facts: FleetFacts, *, since: timedelta) -> dict[str, float]:
     return dict(known.select("vehicle_class", "soc_arrival_pct").iter_rows())
 
 
-def used_at_most_kwh(way: WayHome, hours: float) -> float | None:
-    """Return the energy that a vehicle used at most in its last so many hours; None beyond what is known."""
-    edges = (0.0, *EDGES_H[: len(way)])
-    return None if hours > edges[-1] else float(np.interp(hours, edges, (0.0, *way)))
-
-
 def _edge(hours: pl.Expr) -> pl.Expr:
     edge = pl.lit(EDGES_H[-1])
     for at_most in reversed(EDGES_H[:-1]):
@@ -96,7 +124,12 @@ def _edge(hours: pl.Expr) -> pl.Expr:
     return edge
 
 
-def _rising(name: str, found: Mapping[tuple[str, float], float]) -> WayHome:
-    """Return the energy at each edge up to the first that is not known; who has driven for longer has used no less."""
-    known = takewhile(lambda edge: (name, edge) in found, EDGES_H)
-    return tuple(accumulate((max(0.0, found[name, edge]) for edge in known), max))
+def _way_home(edges: pl.DataFrame) -> WayHome | None:
+    """Return a class's way home up to the first stretch that is too little known; None where that is the first."""
+    stretches = zip(EDGES_H, edges["edge_h"], edges["cycles"], strict=False)
+    is_known = [edge_h == at_most and cycles >= LEAST_CYCLES for at_most, edge_h, cycles in stretches]
+    known = edges.head(sum(accumulate(is_known, min)))
+    if known.is_empty():
+        return None
+    used = tuple(tuple(max(0.0, kwh) for kwh in known[f"used_{level}"]) for level in LEVELS)
+    return WayHome(tuple(known["left_h"]), used, EDGES_H[known.height - 1])

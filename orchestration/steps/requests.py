@@ -9,7 +9,7 @@ import polars as pl
 
 from ingestion.registry.models import Site, Vehicle
 from ml.fleet import FleetFacts
-from ml.way_home import WayHome, least_arrivals, used_at_most_kwh, ways_home
+from ml.way_home import WayHome, least_arrivals, ways_home
 from orchestration.steps.fleet_state import VehicleState
 from orchestration.steps.return_forecasts import ReturnForecast, at_least, narrowed, with_fleet_caution
 from orchestration.steps.soc_evidence import ARRIVAL_REPORT
@@ -225,9 +225,11 @@ class RequestBook:
         way = self.habits.way_home.get(vehicle.vehicle_class)
         if forecast is None or heard is None or way is None:
             return forecast
-        used_kwh = used_at_most_kwh(way, heard.drove_on_h)
-        used_pp = None if used_kwh is None else 100 * used_kwh / vehicle_spec(vehicle).battery_kwh
-        return forecast if used_pp is None else narrowed(forecast, heard.reading, used_pp=used_pp)
+        battery_kwh = vehicle_spec(vehicle).battery_kwh
+        hours = max(0.0, heard.drove_on_h - PLUG_IN_DELAY / timedelta(hours=1))
+        if hours > way.until_h:
+            return forecast
+        return narrowed(forecast, heard.reading, lambda level: 100 * way.used_kwh(hours, level) / battery_kwh)
 
     def requirement(self, vehicle: Vehicle, duty: Row | None) -> Requirement:
         """Return the SoC that a vehicle must leave with for a duty, and who asked for it."""

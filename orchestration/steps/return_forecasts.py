@@ -7,6 +7,7 @@ the margins covers all of them together.
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import hypot
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,10 @@ from planning.uncertainty import pooled_share
 CAREFUL_LEVEL = 0.9
 """Return times at this quantile and SoC at its complement are a vehicle's careful side."""
 
-SILENT_LEVEL = 0.08
-"""Quantile of SoC that a vehicle of which nothing will be told is planned for: of 510 departures of an outage 10 % left
-nine short, and 5 % cost 0.8 points more."""
+SILENT_LEVEL = 0.07
+"""Quantile of SoC that a vehicle of which nothing will be told is planned for: a choice between cost and readiness."""
 
+LOWEST_LEVEL = 0.025
 
 SOC_FIELDS = ("median_soc_pct", "low_soc_pct", "silent_soc_pct", "lowest_soc_pct", "high_soc_pct")
 
@@ -74,22 +75,54 @@ def at_least(forecast: ReturnForecast, least_pct: float) -> ReturnForecast:
     return _each_soc(forecast, lambda soc_pct: max(soc_pct, least_pct))
 
 
-def narrowed(forecast: ReturnForecast, heard: Reading, *, used_pp: float) -> ReturnForecast:
+def narrowed(forecast: ReturnForecast, heard: Reading, used_pp: Callable[[float], float]) -> ReturnForecast:
     """Return the forecast of a vehicle that is back, narrowed by what it told last on the road.
 
-    As a rule it came with no more than that, and with no less than the way home leaves of it; its highest SoC stays, as
-    some are charged on their way. What the forecast made on the road does not hold possible is not believed.
+    The forecast made on the road and what was told less the way home are two estimates of one SoC: the middle lies
+    between them by their spreads, and the spread is that of two that err independently (inverse variances). As a rule
+    it came with no more than it told, and with no less than the way home leaves of that; its highest SoC stays, as some
+    are charged on their way. What the forecast does not hold possible is not believed.
 
     Args:
         forecast: Made before it came.
         heard: What it told last.
-        used_pp: What it used at most from then on, in points.
+        used_pp: What it used from then on, in points, by the chance that it was no more.
     """
     if heard.soc_pct > (100.0 if forecast.high_soc_pct is None else forecast.high_soc_pct) + IMPLAUSIBLE_PP:
         return forecast
-    least_pct = max(0.0, heard.soc_pct - used_pp)
-    within = _each_soc(forecast, lambda soc_pct: min(max(soc_pct, least_pct), heard.soc_pct))
+    middle = _between(forecast, heard, used_pp)
+    least_pct = max(0.0, heard.soc_pct - used_pp(1 - LOWEST_LEVEL))
+    within = _each_soc(middle, lambda soc_pct: min(max(soc_pct, least_pct), heard.soc_pct))
     return replace(within, high_soc_pct=forecast.high_soc_pct, newest_input_at=heard.observed_at)
+
+
+def _between(forecast: ReturnForecast, heard: Reading, used_pp: Callable[[float], float]) -> ReturnForecast:
+    """Return a forecast between itself and what the way home leaves, narrower than either."""
+    median_pct, low_pct = forecast.median_soc_pct, forecast.low_soc_pct
+    if median_pct is None or low_pct is None:
+        return forecast
+    own, way = median_pct - low_pct, used_pp(CAREFUL_LEVEL) - used_pp(0.5)
+    share = way**2 / (own**2 + way**2) if own > 0 else 1.0
+    middle_pct = share * median_pct + (1 - share) * (heard.soc_pct - used_pp(0.5))
+
+    def below(soc_pct: float | None, level: float) -> float | None:
+        """Return the quantile of both estimates together."""
+        return (
+            None if soc_pct is None else middle_pct - _together(median_pct - soc_pct, used_pp(1 - level) - used_pp(0.5))
+        )
+
+    return replace(
+        forecast,
+        median_soc_pct=middle_pct,
+        low_soc_pct=below(low_pct, 1 - CAREFUL_LEVEL),
+        silent_soc_pct=below(forecast.silent_soc_pct, SILENT_LEVEL),
+        lowest_soc_pct=below(forecast.lowest_soc_pct, LOWEST_LEVEL),
+    )
+
+
+def _together(one: float, other: float) -> float:
+    """Return the margin of the mean of two independent estimates, weighted by the inverse of their variances."""
+    return one * other / hypot(one, other) if one > 0 and other > 0 else 0.0
 
 
 def _each_soc(forecast: ReturnForecast, change: Callable[[float], float]) -> ReturnForecast:

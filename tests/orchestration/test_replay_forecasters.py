@@ -8,6 +8,7 @@ import pytest
 
 from core.settings import Settings
 from ingestion.registry.models import Vehicle
+from ml.way_home import WayHome
 from orchestration.replay.forecasters import Knowledge, PlatformForecaster, Returns, Run
 from orchestration.steps.fleet_state import VehicleState
 from orchestration.steps.requests import Habits
@@ -108,7 +109,7 @@ def test_what_a_vehicle_told_before_it_came_is_read_from_before_it_came(settings
         pct = 41.0 if at <= PLUGGED_AT + hours(0.25) else 90.0
         return {"bus-1": standing_since(PLUGGED_AT - hours(0.1), reading=Reading(pct, at - hours(0.2), "geotab"))}
 
-    habits = Habits(way_home={"unknown": (2.0, 4.0)})
+    habits = Habits(way_home={"unknown": WayHome((0.25, 0.5), ((2.0, 4.0),) * 4, 0.5)})
     site = Workplace(settings).registry.site("north")
     one = PlatformForecaster(
         site,
