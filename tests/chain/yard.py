@@ -20,8 +20,8 @@ from core.time_grid import format_instant
 from ocpp_bridge.security import hash_password
 from orchestration.bridge_client import BridgeClient
 from orchestration.demo.clock_drive import DrivenClock
-from orchestration.demo.night import EventWatch
 from orchestration.demo.services import Service
+from orchestration.steps.events import Cursors, watch
 from orchestration.steps.ingest import ingest_everything
 from orchestration.steps.plan import PlanOutcome, plan_and_publish
 from orchestration.steps.workplace import Workplace
@@ -58,7 +58,7 @@ class Yard:
     stations: dict[str, ChargePoint] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.watch = EventWatch(self.workplace)
+        self.cursors: Cursors = {}
         self.stations = {
             name: ChargePoint(
                 self.url,
@@ -76,7 +76,7 @@ class Yard:
             await station.connect()
             await station.status(1, "Available")
         await self.until(lambda: all(station.installed("TxDefaultProfile") for station in self.stations.values()))
-        await asyncio.to_thread(self.watch.sites_to_plan)
+        await asyncio.to_thread(self.sites_to_plan)
 
     async def close(self) -> None:
         for station in self.stations.values():
@@ -110,15 +110,14 @@ class Yard:
 
     async def answer_events(self) -> PlanOutcome:
         """Wait for an event that calls for a plan, then plan."""
-        found: dict[str, str] = {}
-
-        def has_come() -> bool:
-            found.update(self.watch.sites_to_plan())
-            return bool(found)
-
-        await self.until(has_come)
-        assert found == {SITE: "plug_in"}
+        await self.until(lambda: self.sites_to_plan() == (SITE,))
         return await self.plan("plug_in")
+
+    def sites_to_plan(self) -> tuple[str, ...]:
+        """Return the sites with events that call for a plan since it was last asked."""
+        watched = watch(self.workplace, self.cursors)
+        self.cursors = watched.cursors
+        return watched.sites
 
     async def until(self, condition: Any, *, timeout_s: float = 10.0) -> None:
         """Wait for a condition, which may block."""
