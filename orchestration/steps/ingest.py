@@ -89,7 +89,7 @@ def ingest_everything(workplace: Workplace, *, as_of: datetime) -> IngestSummary
 
 
 def ingest_events(workplace: Workplace, *, as_of: datetime) -> IngestSummary:
-    """Land every source and which stations are connected, then match transactions: what a plan needs by the hour."""
+    """Land what has happened, then match transactions: what a plan needs once the configuration has landed."""
     summary = ingest_sources(workplace, kinds=[source.kind for source in workplace.registry.sources], as_of=as_of)
     land_links(workplace, as_of=as_of)
     match_transactions(workplace, as_of=as_of)

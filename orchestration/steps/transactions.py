@@ -106,9 +106,11 @@ def faulted_connectors(landing: Landing, connectors: Sequence[ConnectorState], *
     since = as_of - LONGEST_TRANSACTION
     statuses = landing.read("connector_status", as_of=as_of, since=since)
     links = landing.read("station_link", as_of=as_of, since=as_of - LONGEST_LINK)
-    idle = [item.key for item in connectors if item.transaction_id is None]
-    silent = silent_connectors(links, _keys(idle), as_of=as_of)
-    faulty = faulty_connectors(statuses, _keys([item.key for item in connectors]))
+    everywhere = _keys([item.key for item in connectors])
+    idle = _keys([item.key for item in connectors if item.transaction_id is None])
+    # Whether anybody is heard of is asked of all stations, also of those where everything is in use.
+    silent = silent_connectors(links, everywhere, as_of=as_of).join(idle, on=list(CONNECTOR_KEY), how="semi")
+    faulty = faulty_connectors(statuses, everywhere)
     found = pl.concat([faulty, silent]).group_by(list(CONNECTOR_KEY)).agg(pl.col("faulty_since").min())
     return {(station, number): since for station, number, since in found.sort(list(CONNECTOR_KEY)).iter_rows()}
 

@@ -50,6 +50,8 @@ def test_a_silent_station_closes_what_nothing_runs_on(tmp_path: Path) -> None:
     busy = (replace(CONNECTORS[0], transaction_id="7"), CONNECTORS[1], other)
     assert faulted_connectors(depot.landing, busy, as_of=EVENING + hours(1)) == {("CP-1", 2): EVENING}
     assert faulted_connectors(depot.landing, busy, as_of=EVENING + hours(0.1)) == {}
+    full = (busy[0], busy[1], replace(other, transaction_id="8"))
+    assert faulted_connectors(depot.landing, full, as_of=EVENING + hours(1)) == {("CP-1", 2): EVENING}
     say(depot, "faulted", connector_id=2, after_h=-1.0)
     found = faulted_connectors(depot.landing, (*CONNECTORS, other), as_of=EVENING + hours(1))
     assert found == {("CP-1", 1): EVENING, ("CP-1", 2): EVENING - hours(1)}
