@@ -16,7 +16,7 @@ from planning.explain import explain
 from planning.feasibility import measure
 from planning.model import Assignment, FloatArray, Plan, Problem, SolverReport, unassigned
 from planning.optimiser.concentrate import concentrate
-from planning.optimiser.connectors import hand_out
+from planning.optimiser.connectors import hand_out, relax_both
 from planning.optimiser.minimum import repair, search_pattern
 from planning.optimiser.relaxation import relax
 from planning.optimiser.result import Relaxation
@@ -70,18 +70,19 @@ def _charging_plan(problem: Problem, *, as_of: datetime | None, start_price: Flo
     """Return a plan of what batteries are charged with, around what vehicles precondition with."""
     begin = perf_counter()
     room = around_heat(problem)
-    scope = free_scope(room)
     assignment = unassigned(problem.fleet.size)
-    bound = relaxed = relax(room, scope, start_price=start_price)
+    if problem.connectors is None:
+        bound = relaxed = relax(room, free_scope(room), start_price=start_price)
+    else:
+        bound, first = relax_both(room, start_price=start_price)
+        assignment, relaxed = hand_out(room, bound, first)
     lower_bound = bound.lower_bound
-    if problem.connectors is not None:
-        assignment, relaxed = hand_out(room, bound)
-        if problem.fleet.preconditioning is not None:
-            room, bounded = around_heat(problem, assignment), room
-            relaxed = relax(room, assigned_scope(room, assignment))
-            # Heat that no connector gives costs nothing, so a bound that counts it proves nothing.
-            lower_bound = lower_bound if (room.base_load_kw >= bounded.base_load_kw - HEAT_KW).all() else None
-        scope = assigned_scope(room, assignment)
+    if problem.connectors is not None and problem.fleet.preconditioning is not None:
+        room, bounded = around_heat(problem, assignment), room
+        relaxed = relax(room, assigned_scope(room, assignment))
+        # Heat that no connector gives costs nothing, so a bound that counts it proves nothing.
+        lower_bound = lower_bound if (room.base_load_kw >= bounded.base_load_kw - HEAT_KW).all() else None
+    scope = scope_of(room, assignment)
     finish = _finished if problem.discharge is None else _two_way
     relaxed = finish(room, scope, relaxed, patient=patient)
     report = SolverReport(relaxed.name, perf_counter() - begin, lower_bound, relaxed.status)

@@ -5,8 +5,10 @@ How an assignment comes about is the business of ``planning.assignment`` and ``h
 
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from planning.optimiser.handover import search_holds
 from planning.optimiser.program import SolverError
 from planning.optimiser.relaxation import relax
 from planning.optimiser.result import Relaxation
-from planning.optimiser.scope import assigned_scope
+from planning.optimiser.scope import assigned_scope, free_scope
 from planning.optimiser.site import cost_without_vehicles
 from planning.standby import at_full_power
 
@@ -37,6 +39,13 @@ SEARCH_GAP = 0.005
 SEED = 20261122
 
 logger = logging.getLogger(__name__)
+
+
+class Held(NamedTuple):
+    """An assignment, and the relaxed powers within it."""
+
+    assignment: Assignment
+    relaxed: Relaxation
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +75,11 @@ class _Yardstick:
         return cls(problem, figures.cost.total, short_kwh, cost_without_vehicles(problem), bound.slot_price)
 
     def judge(self, assignment: Assignment) -> _Judged:
-        relaxed = relax(self.problem, assigned_scope(self.problem, assignment), start_price=self.slot_price)
-        figures = measure(self.problem, relaxed.power_kw, relaxed.battery_kw)
-        return _Judged(assignment, relaxed, figures.cost.total, float(figures.shortfall_kwh.sum()))
+        return self.judge_held(_held(self.problem, assignment, start_price=self.slot_price))
+
+    def judge_held(self, held: Held) -> _Judged:
+        figures = measure(self.problem, held.relaxed.power_kw, held.relaxed.battery_kw)
+        return _Judged(*held, figures.cost.total, float(figures.shortfall_kwh.sum()))
 
     @property
     def vehicles_cost(self) -> float:
@@ -84,27 +95,48 @@ class _Yardstick:
         return judged.cost - self.least_cost <= allowed and self.avoids_shortfall(judged)
 
 
-def hand_out(problem: Problem, bound: Relaxation) -> tuple[Assignment, Relaxation]:
-    """Return an assignment and the relaxed powers within it.
+def relax_both(problem: Problem, *, start_price: FloatArray | None = None) -> tuple[Relaxation, Held]:
+    """Return the relaxation that knows no connectors, and that of the first assignment.
+
+    Neither needs the other, and both take long for a large fleet, so that two cores share them.
+    """
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        held = beside.submit(_first_held, problem, start_price=start_price)
+        return relax(problem, free_scope(problem), start_price=start_price), held.result()
+
+
+def hand_out(problem: Problem, bound: Relaxation, first: Held | None = None) -> Held:
+    """Return the cheapest assignment that is found.
 
     Args:
         problem: A problem with connectors.
         bound: The relaxation that knows no connectors, which no assignment can beat.
+        first: The first assignment, where ``relax_both`` has found it with the bound.
     """
+    first = first or _first_held(problem, start_price=bound.slot_price)
     problem = at_full_power(problem)
     yardstick = _Yardstick.of(problem, bound)
-    best = _shaken(yardstick, *_by_preference(yardstick))
+    best = _shaken(yardstick, *_by_preference(yardstick, first))
     fleet = problem.fleet
     is_plugged = fleet.plugged_connector != NO_CONNECTOR
     if not (fleet.arrival_slot[is_plugged] > 0).any():
         best = _searched(yardstick, best)
-    return best.assignment, best.relaxed
+    return Held(best.assignment, best.relaxed)
 
 
-def _by_preference(yardstick: _Yardstick) -> tuple[_Judged, Preference]:
+def _first_held(problem: Problem, *, start_price: FloatArray | None) -> Held:
+    problem = at_full_power(problem)
+    return _held(problem, assign(problem, PREFERENCES[0]), start_price=start_price)
+
+
+def _held(problem: Problem, assignment: Assignment, *, start_price: FloatArray | None) -> Held:
+    return Held(assignment, relax(problem, assigned_scope(problem, assignment), start_price=start_price))
+
+
+def _by_preference(yardstick: _Yardstick, first: Held) -> tuple[_Judged, Preference]:
     """Return the best assignment of the preferences, and the preference."""
     problem = yardstick.problem
-    best, chosen = yardstick.judge(assign(problem, PREFERENCES[0])), PREFERENCES[0]
+    best, chosen = yardstick.judge_held(first), PREFERENCES[0]
     for preference in PREFERENCES[1:]:
         if problem.fleet.size >= TRY_ALL_BELOW and yardstick.avoids_shortfall(best):
             break
