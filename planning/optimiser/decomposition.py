@@ -130,13 +130,27 @@ class Master:
         return np.array(rows) / self._hours, solution.row_duals[self._convexity]
 
 
+@dataclass(frozen=True, slots=True)
+class _Views:
+    """What vehicles see one price: those of a block [V] in a group [V]. ``of`` [N] says which view is whose."""
+
+    block: IntArray
+    group: IntArray
+    of: IntArray
+
+    @classmethod
+    def by(cls, block: IntArray, group: IntArray) -> "_Views":
+        views, of = np.unique(np.stack([block, group]), axis=1, return_inverse=True)
+        return cls(views[0], views[1], of.ravel())
+
+
 @dataclass(slots=True)
 class _Search:
     """The state of one decomposition."""
 
     problem: Problem
-    scope: Scope
     block: IntArray
+    views: _Views
     response: FleetResponse
     master: Master
     profiles: _Profiles
@@ -150,15 +164,15 @@ class _Search:
 
     def answer(self, price: FloatArray, *, noise: float = 0.0) -> tuple[FloatArray, FloatArray]:
         """Add the fleet's response to prices [1 + groups, T]; return costs [B] and loads of the new profiles."""
-        seen = price[0] + np.zeros((self.problem.fleet.size, 1))
+        block, group = self.views.block, self.views.group
+        seen = price[0] + np.zeros((len(block), 1))
         if len(price) > 1:
-            in_group = self.scope.group >= 0
-            seen[in_group] += price[1 + self.scope.group[in_group]]
+            in_group = group >= 0
+            seen[in_group] += price[1 + group[in_group]]
         if noise:
-            blocks = int(self.block.max()) + 1
-            spread = self.noise.uniform(1 - noise, 1 + noise, (blocks, self.problem.slots))
-            seen = np.maximum(seen * spread[self.block], np.minimum(seen, 0.0))
-        energy = self.response.respond(seen)
+            spread = self.noise.uniform(1 - noise, 1 + noise, (int(block.max()) + 1, self.problem.slots))
+            seen = np.maximum(seen * spread[block], np.minimum(seen, 0.0))
+        energy = self.response.respond(seen, self.views.of)
         columns, costs, loads = self.master.add(energy, self.response.shortfall_cost(energy))
         self.profiles.energies.append(energy)
         self.profiles.columns.append(columns)
@@ -200,7 +214,8 @@ def _begin(problem: Problem, scope: Scope, price: FloatArray) -> _Search:
     noise = np.random.default_rng(SEED)
     response = FleetResponse(problem, scope)
     without = cost_without_vehicles(problem) + master.site.paid
-    search = _Search(problem, scope, block, response, master, _Profiles([], []), noise, without)
+    views = _Views.by(block, scope.group)
+    search = _Search(problem, block, views, response, master, _Profiles([], []), noise, without)
     nothing = np.full((1 + len(problem.groups), problem.slots), np.inf)
     search.answer(nothing)
     first = np.zeros_like(nothing)

@@ -3,9 +3,11 @@
 A pattern [N, T] says in which slots a vehicle charges at its minimum or more. Vehicles are taken a chunk at a time, the
 others' load standing still meanwhile, so that the time grows with the fleet and no faster; what rounding one chunk
 spoils, the next ones mend. Of a large fleet only those that break the rule are taken, less than half. A few hundred
-vehicles have so many ways to share a load that next to nothing is lost.
+vehicles have so many ways to share a load that next to nothing is lost; most of what they charge at full power can
+even stay as it is.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -26,6 +28,8 @@ FEW_VEHICLES = 10
 # With standby the bound is farther off than a search stops at, so that it is always gone through to its end.
 SEARCHED_VEHICLES, SEARCHED_WITH_STANDBY = 20, 5
 REOPENINGS = 4
+LATER_IS_DEARER = 1e-6
+DEAREST_OPEN = 2  # slots at full power of each of many vehicles that may be lowered
 SEARCH_GAP = 2e-3
 SEARCH_NODES, PATIENT_NODES = 40, 2_000  # not seconds, so that plans are the same everywhere
 # Of what vehicles cost: from seven vehicles on a pattern within it can nearly always be found, if only after long.
@@ -56,8 +60,10 @@ def repair(
     for chunk in dealt(len(broken), CHUNK) if len(broken) else ():
         rows = broken[chunk]
         others = loads - loads_of(problem, scope.group[rows], power[rows])
-        inside = Scope(scope.ceiling_kw[rows], scope.group[rows])
         part = replace(relaxed, power_kw=power[rows])
+        inside = Scope(scope.ceiling_kw[rows], scope.group[rows])
+        if problem.fleet.size > CHUNK and len(rows) > SEARCHED_VEHICLES and problem.fleet.standby_kw is None:
+            inside = replace(inside, floor_kw=_kept_kw(inside, part))
         relaxed = _repair_chunk(
             beside(problem.with_fleet(rows), others), inside, part, thorough=thorough, patient=patient
         )
@@ -74,6 +80,17 @@ def _to_mend(problem: Problem, power_kw: FloatArray) -> IntArray:
     curve = curve_of(problem)
     is_short = problem.fleet.need_kwh - curve.useful_kw(power_kw).sum(axis=1) * problem.slot_hours > SHORT_KWH
     return np.flatnonzero(breaks | is_short)
+
+
+def _kept_kw(scope: Scope, relaxed: Relaxation) -> FloatArray:
+    """Return what stays [N, T] while many are mended: full power, but for the dearest slots in which one has it.
+
+    Of slots that are equally dear the last stay open: more vehicles are there, with which to trade.
+    """
+    is_full = (relaxed.power_kw > 0) & (relaxed.power_kw >= scope.ceiling_kw - EPSILON_KW)
+    price = np.where(is_full, relaxed.slot_price + LATER_IS_DEARER * np.arange(is_full.shape[1]), -np.inf)
+    rank = np.argsort(np.argsort(-price, axis=1), axis=1)
+    return np.where(is_full & (rank >= DEAREST_OPEN), relaxed.power_kw, 0.0)
 
 
 def _repair_chunk(problem: Problem, scope: Scope, relaxed: Relaxation, *, thorough: bool, patient: bool) -> Relaxation:
@@ -272,13 +289,17 @@ def _fit(problem: Problem, is_on: BoolArray, relaxed: Relaxation, rows: IntArray
 
 
 def _optimise(problem: Problem, scope: Scope, relaxed: Relaxation, is_on: BoolArray) -> Relaxation:
-    """Return the best powers of a pattern."""
-    floor = np.where(is_on, problem.least_kw[:, None], 0.0)
-    inside = scope.narrowed(np.where(is_on, scope.ceiling_kw, 0.0), floor)
-    try:
-        return solve_monolith(problem, inside)
-    except SolverError:
-        # Floors and limits contradict each other somewhere: keep what the batteries take of the relaxed powers.
-        curve, start = curve_of(problem), problem.fleet.start_soc_pct / 100
-        taken = settle(curve, start, relaxed.power_kw, floor_kw=problem.least_kw)
-        return replace(relaxed, power_kw=taken)
+    """Return the best powers of a pattern; the scope's floors hold where nobody is short for that."""
+    ceiling, least = np.where(is_on, scope.ceiling_kw, 0.0), np.where(is_on, problem.least_kw[:, None], 0.0)
+    if scope.floor_kw is not None:
+        kept = np.where(is_on, np.maximum(least, scope.floor_kw), 0.0)
+        with suppress(SolverError):
+            found = solve_monolith(problem, scope.narrowed(ceiling, kept))
+            if measure(problem, found.power_kw, found.battery_kw).shortfall_kwh.max() <= SHORT_KWH:
+                return found
+    with suppress(SolverError):
+        return solve_monolith(problem, scope.narrowed(ceiling, least))
+    # Floors and limits contradict each other somewhere: keep what the batteries take of the relaxed powers.
+    curve, start = curve_of(problem), problem.fleet.start_soc_pct / 100
+    taken = settle(curve, start, relaxed.power_kw, floor_kw=problem.least_kw)
+    return replace(relaxed, power_kw=taken)

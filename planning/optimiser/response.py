@@ -34,10 +34,10 @@ class FlatVehicles:
     need_kwh: FloatArray
     shortfall_price: FloatArray
 
-    def respond(self, price: FloatArray) -> FloatArray:
-        """Return the energies [n, T] at prices [n, T] per kWh."""
-        order = np.argsort(price, axis=1)
-        ranked = np.take_along_axis(price, order, axis=1)
+    def respond(self, prices: FloatArray, sees: IntArray) -> FloatArray:
+        """Return the energies [n, T] at prices [K, T] per kWh, of which each vehicle sees the one given [n]."""
+        orders = np.argsort(prices, axis=1)
+        order, ranked = orders[sees], np.take_along_axis(prices, orders, axis=1)[sees]
         # Whatever costs more than the shortfall is better left out.
         offered = np.take_along_axis(self.slot_kwh, order, axis=1) * (ranked < self.shortfall_price[:, None])
         filled = np.minimum(np.cumsum(offered, axis=1), self.need_kwh[:, None])
@@ -66,10 +66,10 @@ class TaperedVehicles:
     segment_fall: FloatArray
     chains: int
 
-    def respond(self, price: FloatArray) -> FloatArray:
-        """Return the energies [n, T] at prices [n, T] per kWh."""
-        closed = np.where(self.allowed, price, np.inf)
-        soc, taken = self.start.copy(), np.zeros(price.shape)
+    def respond(self, prices: FloatArray, sees: IntArray) -> FloatArray:
+        """Return the energies [n, T] at prices [K, T] per kWh, of which each vehicle sees the one given [n]."""
+        closed = np.where(self.allowed, prices[sees], np.inf)
+        soc, taken = self.start.copy(), np.zeros(closed.shape)
         for slot, wanted in self._thresholds(np.ascontiguousarray(closed.T)):
             full = np.minimum(soc + self.step, self.fall * soc + self.rise)
             after = np.where(self.allowed[:, slot], np.maximum(soc, np.minimum(wanted, full)), soc)
@@ -113,13 +113,15 @@ class FleetResponse:
         self._flat = _flat(problem, scope, np.flatnonzero(~is_tapered))
         self._pool = ThreadPoolExecutor(max_workers=THREADS)
 
-    def respond(self, price: FloatArray) -> FloatArray:
-        """Return every vehicle's energies [N, T] in kWh at prices [N, T] (or [T], the same for all) per kWh."""
-        prices = np.broadcast_to(price, self._shape)
+    def respond(self, prices: FloatArray, sees: IntArray) -> FloatArray:
+        """Return every vehicle's energies [N, T] in kWh at prices [K, T] per kWh, of which each sees the one given [N].
+
+        Vehicles that see the same prices share what can be said of prices alone, such as their order.
+        """
         taken = np.zeros(self._shape)
 
         def answer(part: FlatVehicles | TaperedVehicles) -> None:
-            taken[part.rows] = part.respond(prices[part.rows])
+            taken[part.rows] = part.respond(prices, sees[part.rows])
 
         # NumPy lets go of the interpreter while it works on large arrays, and no two parts share a row.
         list(self._pool.map(answer, [*self._tapered, self._flat]))

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from planning.documents import problem_from_record
 from planning.feasibility import measure
-from planning.model import Group, Problem
+from planning.model import SHORT_KWH, Group, Problem
+from planning.optimiser.connectors import relax_both
 from planning.optimiser.decomposition import GAP, solve_decomposed
 from planning.optimiser.minimum import repair
 from planning.optimiser.monolith import solve_monolith
 from planning.optimiser.relaxation import relax
 from planning.optimiser.response import FleetResponse
-from planning.optimiser.scope import Scope, curve_of, free_scope
+from planning.optimiser.scope import Scope, assigned_scope, curve_of, free_scope
 from planning.solve import solve
 from planning.taper import settle
 
@@ -57,7 +58,7 @@ def test_the_best_response_is_exact(
     )
     scope = free_scope(problem)
     response = FleetResponse(problem, scope)
-    energy = response.respond(price)
+    energy = response.respond(price[None], np.zeros(problem.fleet.size, dtype=np.int64))
     taken = settle(curve_of(problem), problem.fleet.start_soc_pct / 100, energy / 0.25) * 0.25
     assert taken == pytest.approx(energy, abs=1e-6)
     assert not energy[~problem.present()].any()
@@ -125,6 +126,37 @@ def test_repair_by_chunks_leaves_who_obeys_alone_and_costs_next_to_nothing(bench
     assert figures.shortfall_kwh.sum() < 0.05
     assert relaxed.lower_bound is not None
     assert figures.cost.total <= 1.002 * relaxed.lower_bound
+
+
+@pytest.mark.data
+def test_who_keeps_full_power_while_many_are_mended_is_not_short_for_it(bench: SimpleNamespace) -> None:
+    problem = problem_from_record(bench.generate.generate(3000, 7, "minpower"))
+    plan = solve(problem)
+    assert plan.shortfall_kwh.max() <= SHORT_KWH
+    assert plan.solver.lower_bound is not None
+    assert plan.cost.total <= 1.002 * plan.solver.lower_bound
+
+
+@pytest.mark.data
+def test_every_vehicle_answers_the_prices_that_it_sees(bench: SimpleNamespace) -> None:
+    problem = problem_from_record(bench.generate.generate(90, 25, "base"))
+    response = FleetResponse(problem, free_scope(problem))
+    prices = np.random.default_rng(1).uniform(0.05, 0.6, (3, problem.slots))
+    sees = np.arange(90) % 3
+    apart = np.stack([response.respond(prices[[row]], np.zeros(90, dtype=np.int64)) for row in range(3)])
+    assert np.array_equal(response.respond(prices, sees), apart[sees, np.arange(90)])
+
+
+@pytest.mark.data
+def test_the_bound_and_the_first_assignment_are_the_same_side_by_side(bench: SimpleNamespace) -> None:
+    problem = problem_from_record(bench.generate.generate(200, 26, "connectors"))
+    bound, first = relax_both(problem)
+    alone = relax(problem, free_scope(problem))
+    assert np.array_equal(bound.power_kw, alone.power_kw)
+    assert bound.lower_bound == alone.lower_bound
+    within = assigned_scope(problem, first.assignment)
+    assert np.array_equal(first.relaxed.power_kw, relax(problem, within).power_kw)
+    assert (first.relaxed.power_kw <= within.ceiling_kw + 1e-9).all()
 
 
 @pytest.mark.data
