@@ -85,7 +85,7 @@ def _to_mend(problem: Problem, power_kw: FloatArray) -> IntArray:
 def _kept_kw(scope: Scope, relaxed: Relaxation) -> FloatArray:
     """Return what stays [N, T] while many are mended: full power, but for the dearest slots in which one has it.
 
-    Of slots that are equally dear the last stay open: more vehicles are there, with which to trade.
+    Of slots that are equally dear the last stay open: of the orders tried, that one left the cost as it was.
     """
     is_full = (relaxed.power_kw > 0) & (relaxed.power_kw >= scope.ceiling_kw - EPSILON_KW)
     price = np.where(is_full, relaxed.slot_price + LATER_IS_DEARER * np.arange(is_full.shape[1]), -np.inf)
