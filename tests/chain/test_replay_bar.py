@@ -10,6 +10,7 @@ from planning.replay.faults import FAULTS
 CONFIDENCE_PCT = 99.0
 READY_PCT = CONFIDENCE_PCT - 0.5
 ABOVE_FORESIGHT_PCT = 5.0
+DEARER = {"faulty_charger"}  # its peak may be paid for before anybody can know (docs/planning.md)
 
 
 @pytest.mark.soak
@@ -18,7 +19,8 @@ def test_thirty_nights_of_five_depots(tmp_path: Path) -> None:
     main(["--keep", str(tmp_path), "--policies", "platform", "perfect_foresight"])
     found = totals(tmp_path)
     for fault in FAULTS:
-        assert found["charge", fault]["platform"]["ready_pct"] >= READY_PCT, fault
-    assert found["charge", "none"]["platform"]["above_foresight_pct"] <= ABOVE_FORESIGHT_PCT
+        platform = found["charge", fault]["platform"]
+        assert platform["ready_pct"] >= READY_PCT, fault
+        assert fault in DEARER or platform["above_foresight_pct"] <= ABOVE_FORESIGHT_PCT, fault
     assert found["both", "none"]["platform"]["ready_pct"] >= READY_PCT
     assert all(rows["platform"]["over_limit_kw"] == 0.0 for rows in found.values())
