@@ -62,7 +62,9 @@ def test_a_missing_secret_is_told_in_one_line_and_the_override_stands(
     vehicle = workplace.registry.vehicles[0].vehicle_id
     done = CliRunner().invoke(app, ["override", vehicle, "target=95", "--as-of", "2026-02-09T20:00:00Z"])
     assert done.exit_code == 1
+    (standing,) = run("list", *NOW)["overrides"]
+    assert standing["vehicle_id"] == vehicle
     assert done.stderr.strip() == (
-        "error: set the environment variable DEPOTWISE_BRIDGE_TOKEN; the configuration refers to it"
+        f"error: {standing['override_id']} is recorded and will be in the next plan; none was made now: "
+        "set the environment variable DEPOTWISE_BRIDGE_TOKEN; the configuration refers to it"
     )
-    assert run("list", *NOW)["overrides"][0]["vehicle_id"] == vehicle
