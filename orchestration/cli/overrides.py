@@ -60,8 +60,8 @@ def override(
             try:
                 outcome = plan_and_publish(workplace, site_id=decided.site_id, as_of=instant, trigger="override")
             except MissingSecretError as error:
-                kept = f"{decided.override.override_id} is recorded and will be in the next plan; none was made now"
-                raise OverrideError(f"{kept}: {error}") from error
+                kept = f"what was decided on {decided.override.override_id} is recorded, for the next plan"
+                raise OverrideError(f"{kept}; none was made: {error}") from error
     document = _document(decided) | {"plan_id": None if outcome is None else outcome.planned.plan_id}
     if json:
         say_json({"schema": "depotwise.override/1", **document})

@@ -65,6 +65,6 @@ def test_a_missing_secret_is_told_in_one_line_and_the_override_stands(
     (standing,) = run("list", *NOW)["overrides"]
     assert standing["vehicle_id"] == vehicle
     assert done.stderr.strip() == (
-        f"error: {standing['override_id']} is recorded and will be in the next plan; none was made now: "
+        f"error: what was decided on {standing['override_id']} is recorded, for the next plan; none was made: "
         "set the environment variable DEPOTWISE_BRIDGE_TOKEN; the configuration refers to it"
     )
