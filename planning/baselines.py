@@ -44,9 +44,9 @@ class Depot:
         problem, fleet = self.problem, self.problem.fleet
         soc, missing = fleet.start_soc_pct / 100, fleet.need_kwh
         powers = np.zeros((fleet.size, problem.slots))
-        room = np.maximum(import_limit_kw - problem.other_load_kw, 0.0)
+        room, limits = np.maximum(import_limit_kw - problem.other_load_kw, 0.0), self.curve.limits()
         for slot in range(problem.slots):
-            wanted = self._wanted(slot, soc, missing)
+            wanted = self._wanted(np.minimum(self.scope.ceiling_kw[:, slot], limits.at(soc)), missing)
             given = self._share(wanted, np.argsort(order(self, slot, missing), kind="stable"), slot, room[slot])
             powers[:, slot] = given
             useful = self.curve.useful_kw(given)
@@ -54,8 +54,7 @@ class Depot:
             missing = np.maximum(missing - useful * problem.slot_hours, 0.0)
         return powers
 
-    def _wanted(self, slot: int, soc: FloatArray, missing_kwh: FloatArray) -> FloatArray:
-        most = np.minimum(self.scope.ceiling_kw[:, slot], self.curve.limit_kw(soc))
+    def _wanted(self, most: FloatArray, missing_kwh: FloatArray) -> FloatArray:
         standby = np.where(missing_kwh > EPSILON_KWH, self.curve.standby_kw, 0.0)
         wanted = np.minimum(most, missing_kwh / self.problem.slot_hours + standby)
         if not self.problem.is_switched:

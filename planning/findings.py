@@ -5,6 +5,7 @@ Readers of single JSON values live here; what the values mean together is judged
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, TypeGuard
@@ -130,6 +131,16 @@ def is_number(value: object) -> TypeGuard[float]:
     """Say whether a JSON value is a finite number (booleans are none)."""
     # JSON knows whole numbers that no float can hold.
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def numbers(values: list[Any]) -> FloatArray:
+    """Return JSON values as an array, NaN where one is not a finite number."""
+    if set(map(type, values)) <= {int, float}:
+        # What a good document holds, in a tenth of the time; whole numbers that no float can hold are none here either.
+        with suppress(OverflowError):
+            column = np.array(values, dtype=np.float64)
+            return np.where(np.isfinite(column), column, np.nan)
+    return np.array([value if is_number(value) else np.nan for value in values], dtype=np.float64)
 
 
 def _shown(value: object) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from planning.findings import Findings, is_number
+from planning.findings import Findings, numbers
 from planning.model import NO_CONNECTOR, BoolArray, Discharge, Fleet, FloatArray, IntArray, Preconditioning
 
 CURRENT_TYPES = ("ac", "dc")
@@ -102,7 +102,7 @@ def _optional(records: Sequence[Mapping[str, Any]], names: tuple[str, ...], find
 def _column(records: Sequence[Mapping[str, Any]], name: str, findings: Findings) -> FloatArray:
     low, high, low_is_allowed = _BOUNDS[name]
     raw = [record.get(name) for record in records]
-    values = np.array([value if is_number(value) else np.nan for value in raw], dtype=np.float64)
+    values = numbers(raw)
     inside = (values >= low if low_is_allowed else values > low) & (values <= high)
     if name in SLOTS:
         inside &= values == np.floor(values)

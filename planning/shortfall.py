@@ -78,8 +78,9 @@ class ShortVehicles:
         fleet = self.part.fleet
         soc, slots = fleet.start_soc_pct / 100, np.zeros(fleet.size)
         target = fleet.required_soc_pct / 100 - SHORT_KWH / 2 * fleet.efficiency / fleet.battery_kwh
+        limits = self.curve.limits()
         for _ in range(LONGEST_STAY_SLOTS):
-            power = self.curve.limit_kw(soc)
+            power = limits.at(soc)
             is_short = soc < target
             slots += is_short
             soc = np.where(

@@ -31,17 +31,19 @@ class ChargingCurve:
         useful: FloatArray = np.maximum(power_kw - standby_kw, 0.0)
         return useful
 
-    def limit_kw(self, soc: FloatArray) -> FloatArray:
-        """Return the largest constant power of a slot that starts at ``soc`` [N]."""
-        # A full battery leaves no room, whatever the taper says.
-        room_kw = np.maximum(1.0 - soc, 0.0) / self.gain + self.standby_kw
-        begin = soc - self.gain * self.standby_kw
-        tapered_kw = (
-            self.taper_kw * (1 + self.slope * (self.knee - begin)) / (1 + self.taper_kw * self.slope * self.gain)
+    def limits(self) -> "Limits":
+        """Return the largest constant power of a slot as lines over the SoC at its start."""
+        bend = self.taper_kw * self.slope
+        level = 1 + self.slope * (self.knee + self.gain * self.standby_kw)
+        return Limits(
+            cap_kw=self.cap_kw,
+            tapered_kw=self.taper_kw * level / (1 + bend * self.gain),
+            fall_kw=bend / (1 + bend * self.gain),
+            # A full battery leaves no room, whatever the taper says.
+            room_kw=1 / self.gain + self.standby_kw,
+            filled_kw=1 / self.gain,
+            standby_kw=self.standby_kw if self.standby_kw.any() else None,
         )
-        limit: FloatArray = np.maximum(np.minimum(np.minimum(self.cap_kw, tapered_kw), room_kw), 0.0)
-        # What standby takes whole is not worth drawing.
-        return np.where(limit <= self.standby_kw, 0.0, limit)
 
     @property
     def switch_soc(self) -> FloatArray:
@@ -49,6 +51,25 @@ class ChargingCurve:
         with np.errstate(divide="ignore", invalid="ignore"):
             above = np.where(self.slope > 0, (1 - self.cap_kw / self.taper_kw) / self.slope, np.inf)
         return self.knee + above
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Columns [N]: power ≤ min(``cap_kw``, ``tapered_kw`` - ``fall_kw`` · SoC, ``room_kw`` - ``filled_kw`` · SoC)."""
+
+    cap_kw: FloatArray
+    tapered_kw: FloatArray
+    fall_kw: FloatArray
+    room_kw: FloatArray
+    filled_kw: FloatArray
+    standby_kw: FloatArray | None
+
+    def at(self, soc: FloatArray) -> FloatArray:
+        """Return the largest constant power of a slot that starts at ``soc`` [N]."""
+        sloping = np.minimum(self.tapered_kw - self.fall_kw * soc, self.room_kw - self.filled_kw * soc)
+        limit: FloatArray = np.maximum(np.minimum(sloping, self.cap_kw), 0.0)
+        # What standby takes whole is not worth drawing.
+        return limit if self.standby_kw is None else np.where(limit <= self.standby_kw, 0.0, limit)
 
 
 def charging_curve(fleet: Fleet, slot_hours: float, *, max_power_kw: FloatArray | None = None) -> ChargingCurve:
@@ -80,25 +101,27 @@ def settle(
     With ``floor_kw`` [N] a power that falls below the floor becomes zero. ``loss`` [N] is the SoC that a kW given back
     takes in a slot, for powers below zero.
     """
-    soc, taken = start_soc.copy(), np.zeros_like(wanted_kw)
-    for slot in range(wanted_kw.shape[1]):
-        power = np.minimum(wanted_kw[:, slot], curve.limit_kw(soc))
+    soc, limits = start_soc, curve.limits()
+    wanted = np.ascontiguousarray(wanted_kw.T)
+    taken = np.zeros_like(wanted)
+    for slot in np.flatnonzero(wanted.any(axis=1)).tolist():
+        power = np.minimum(wanted[slot], limits.at(soc))
         if floor_kw is not None:
             power = np.where((power < floor_kw - 1e-9) & (power >= 0), 0.0, power)
-        taken[:, slot] = power
+        taken[slot] = power
         soc = soc + (
             curve.gain * curve.useful_kw(power) if loss is None else np.where(power < 0, loss, curve.gain) * power
         )
-    return taken
+    return np.ascontiguousarray(taken.T)
 
 
 def full_power_slots(curve: ChargingCurve, start_soc: FloatArray, target_soc: FloatArray, most: int) -> IntArray:
     """Return in how many slots at full power each target is reached, [N]; ``most`` + 1 where it is not by then."""
-    soc, slots = start_soc, np.zeros(len(start_soc), dtype=np.int64)
+    soc, slots, limits = start_soc, np.zeros(len(start_soc), dtype=np.int64), curve.limits()
     for _ in range(most + 1):
         is_short = soc < target_soc - 1e-9
         if not is_short.any():
             break
         slots += is_short
-        soc = np.where(is_short, soc + curve.gain * curve.useful_kw(curve.limit_kw(soc)), soc)
+        soc = np.where(is_short, soc + curve.gain * curve.useful_kw(limits.at(soc)), soc)
     return slots

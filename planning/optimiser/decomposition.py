@@ -111,11 +111,11 @@ class Master:
 
     def add(self, energy_kwh: FloatArray, shortfall_cost: FloatArray) -> tuple[IntArray, FloatArray, FloatArray]:
         """Add one profile per block; return columns, costs [B] and loads [B, balance and group rows] in kW."""
-        power = energy_kwh / self._hours
-        parts = [power] + [np.where((self._group == row)[:, None], power, 0.0) for row in range(self._group_count)]
-        loads = np.concatenate([np.add.reduceat(part[self._order], self._starts, axis=0) for part in parts], axis=1)
+        ordered, group = energy_kwh[self._order], self._group[self._order]
+        parts = [ordered] + [np.where((group == row)[:, None], ordered, 0.0) for row in range(self._group_count)]
+        loads = np.concatenate([np.add.reduceat(part, self._starts, axis=0) for part in parts], axis=1) / self._hours
         costs = np.add.reduceat(shortfall_cost[self._order], self._starts)
-        slots = power.shape[1]
+        slots = energy_kwh.shape[1]
         # The balance counts load as negative, groups as positive.
         signed = np.concatenate([-loads[:, :slots], loads[:, slots:], np.eye(self.blocks)], axis=1)
         return self._open.add_columns(costs, signed, self._rows), costs, loads
@@ -163,7 +163,7 @@ class _Search:
         return (objective - self.bound) / max(abs(objective - self.without_vehicles), 1e-6)
 
     def answer(self, price: FloatArray, *, noise: float = 0.0) -> tuple[FloatArray, FloatArray]:
-        """Add the fleet's response to prices [1 + groups, T]; return costs [B] and loads of the new profiles."""
+        """Add the fleet's response to prices [1 + groups, T]; return costs [B] and loads as ``take`` does."""
         block, group = self.views.block, self.views.group
         seen = price[0] + np.zeros((len(block), 1))
         if len(price) > 1:
@@ -172,7 +172,10 @@ class _Search:
         if noise:
             spread = self.noise.uniform(1 - noise, 1 + noise, (int(block.max()) + 1, self.problem.slots))
             seen = np.maximum(seen * spread[block], np.minimum(seen, 0.0))
-        energy = self.response.respond(seen, self.views.of)
+        return self.take(self.response.respond(seen, self.views.of))
+
+    def take(self, energy: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Add profiles [N, T] in kWh; return their costs [B] and loads [B, balance and group rows] in kW."""
         columns, costs, loads = self.master.add(energy, self.response.shortfall_cost(energy))
         self.profiles.energies.append(energy)
         self.profiles.columns.append(columns)
@@ -216,9 +219,8 @@ def _begin(problem: Problem, scope: Scope, price: FloatArray) -> _Search:
     without = cost_without_vehicles(problem) + master.site.paid
     views = _Views.by(block, scope.group)
     search = _Search(problem, block, views, response, master, _Profiles([], []), noise, without)
-    nothing = np.full((1 + len(problem.groups), problem.slots), np.inf)
-    search.answer(nothing)
-    first = np.zeros_like(nothing)
+    search.take(np.zeros((problem.fleet.size, problem.slots)))
+    first = np.zeros((1 + len(problem.groups), problem.slots))
     first[0] = price
     for noise_level in (0.0, *[NOISE] * FIRST_NOISY_ROUNDS):
         search.answer(first, noise=noise_level)

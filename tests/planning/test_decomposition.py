@@ -68,6 +68,20 @@ def test_the_best_response_is_exact(
     assert cost == pytest.approx(best, abs=1e-3)
 
 
+@pytest.mark.parametrize("price_per_kwh", [0.2, -0.2])
+def test_who_needs_nothing_takes_what_is_paid_for_alone(depot: Callable[..., Problem], price_per_kwh: float) -> None:
+    """Full batteries take nothing at any price; those at their target go on where somebody pays for it."""
+    full = {"arrival_slot": 0, "departure_slot": 8, "start_soc_pct": 100.0, "required_soc_pct": 100.0}
+    done = {**full, "start_soc_pct": 70.0, "required_soc_pct": 70.0, "taper_knee_soc_pct": 30.0}
+    prices = np.full(8, price_per_kwh)
+    for fleet in ([full, full], [done, done, full]):
+        problem = depot(*fleet, slots=8, price_per_kwh=prices.tolist(), grid_limit_kw=[1e4] * 8, base_load_kw=[0.0] * 8)
+        response = FleetResponse(problem, free_scope(problem))
+        energy = response.respond(prices[None], np.zeros(len(fleet), dtype=np.int64))
+        takes = problem.fleet.start_soc_pct < (100 if price_per_kwh < 0 else 0)
+        assert np.array_equal(energy.sum(axis=1) > 0.1, takes)
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("variant", ["base", "late", "solar", "tight"])
 def test_the_decomposition_is_as_good_as_the_whole_programme(bench: SimpleNamespace, variant: str) -> None:

@@ -33,6 +33,7 @@ def error_paths(record: dict[str, Any]) -> list[str]:
         pytest.param({"max_power_kw": -1.0}, "max_power_kw", id="negative power"),
         pytest.param({"battery_kwh": 0.0}, "battery_kwh", id="battery of nothing"),
         pytest.param({"battery_kwh": 10**400}, "battery_kwh", id="more digits than a number can have"),
+        pytest.param({"battery_kwh": float("inf")}, "battery_kwh", id="a battery without end"),
         pytest.param({"efficiency": 1.2}, "efficiency", id="efficiency above one"),
         pytest.param({"arrival_slot": 1.5}, "arrival_slot", id="half a slot"),
         pytest.param({"arrival_slot": True}, "arrival_slot", id="a boolean for a slot"),
