@@ -124,6 +124,10 @@ class OpenProgram:
             SolverError: there is no optimum, or it was not found.
         """
         self._highs.run()
+        if self._highs.getModelStatus() == self._library.HighsModelStatus.kUnknown:
+            # Now and then the way from an old basis ends a hair outside the tolerances; from nothing there is another.
+            self._highs.clearSolver()
+            self._highs.run()
         status = self._highs.getModelStatus()
         info = self._highs.getInfo()
         is_solved = status == self._library.HighsModelStatus.kOptimal

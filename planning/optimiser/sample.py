@@ -1,6 +1,6 @@
 """Prices to start from: the relaxation of a small sample that stands for the whole fleet, exact but for the taper.
 
-Forty vehicles in the fleet's own proportions put the price of every slot close to where the whole fleet will have it.
+Eighty vehicles in the fleet's own proportions put the price of every slot close to where the whole fleet will have it.
 """
 
 from dataclasses import replace
@@ -11,7 +11,7 @@ from planning.model import FloatArray, Problem
 from planning.optimiser.monolith import solve_monolith
 from planning.optimiser.scope import NO_GROUP, Scope
 
-SAMPLE_SIZE = 40
+SAMPLE_SIZE = 80
 
 
 def sampled_prices(problem: Problem, scope: Scope) -> FloatArray:
