@@ -153,7 +153,7 @@ def test_who_keeps_full_power_while_many_are_mended_is_not_short_for_it(bench: S
 
 @pytest.mark.data
 def test_a_master_that_ends_outside_the_tolerances_is_solved_anew(bench: SimpleNamespace) -> None:
-    """The one of some fifty fleets that HiGHS 1.15 called neither optimal nor infeasible when it went on from a basis."""
+    """One of some 300 fleets: HiGHS 1.15 called it neither optimal nor infeasible when it went on from a basis."""
     problem = problem_from_record(bench.generate.generate(1000, 12, "tight"))
     assert relax(problem, free_scope(problem)).name == "decomposition"
 
