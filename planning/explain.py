@@ -29,10 +29,10 @@ def explain(problem: Problem, plan: Plan, scope: Scope) -> tuple[Reason | None, 
         _by_shared_limits(short, in_scope),
         _by_connector(short, in_scope, alone),
         _by_vehicle(short, alone),
-        _by_price(short),
     ):
         for place, reason in candidates.items():
             found.setdefault(place, reason)
+    found |= _by_price(short, [place for place in range(len(short.rows)) if place not in found])
     for place, row in enumerate(short.rows):
         reasons[row] = found[place]
     return tuple(reasons)
@@ -177,17 +177,18 @@ def _reaches(short: ShortVehicles, more_kw: FloatArray) -> BoolArray:
     return reached
 
 
-def _by_price(short: ShortVehicles) -> dict[int, Reason]:
+def _by_price(short: ShortVehicles, places: list[int]) -> dict[int, Reason]:
     """Explain where there was room: a peak dearer than the shortfall, or room too small for the minimum power."""
     reasons = {}
-    for place, kwh in enumerate(short.missing_kwh.tolist()):
+    missing_kwh = short.missing_kwh
+    for place in places:
         least = float(short.least_kw[place])
         if least > 0 and not short.whole.demand_charges:
             text = f"no slot was left in which {least:.2f} kW or more fit"
             reasons[place] = _reason(short, place, "minimum_power", (least, "kW"), text)
             continue
         slots = max(1, int((short.ceiling_kw[place] > 0).sum()))
-        more = _up(kwh / (slots * short.whole.slot_hours))
+        more = _up(float(missing_kwh[place]) / (slots * short.whole.slot_hours))
         text = f"a higher peak would cost more than the shortfall; {more:.2f} kW of it would do"
         reasons[place] = _reason(short, place, "demand_charge", (more, "kW"), text)
     return reasons

@@ -10,7 +10,6 @@ With mu(s) the worth of energy at SoC s after a slot, f(s) the SoC after chargin
 before the slot the worth is min(mu(s), p) + f'(s) · max(mu(f(s)) - p, 0).
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +20,6 @@ from planning.optimiser.scope import Scope
 from planning.taper import charging_curve
 
 MAX_DOMAINS = 400
-THREADS = 2
 CHUNK = 768  # vehicles whose slopes fit into the processor's cache together
 
 
@@ -113,7 +111,7 @@ class TaperedVehicles:
 
 
 class FleetResponse:
-    """The best response of all vehicles of a problem within a scope; its threads end with it."""
+    """The best response of all vehicles of a problem within a scope."""
 
     def __init__(self, problem: Problem, scope: Scope) -> None:
         self.need_kwh, self.shortfall_price = problem.fleet.need_kwh, shortfall_prices(problem)
@@ -127,7 +125,6 @@ class FleetResponse:
         chunks = np.array_split(ordered, -(-len(ordered) // CHUNK)) if len(ordered) else []
         self._tapered: list[TaperedVehicles] = [_tapered(problem, scope, rows) for rows in chunks]
         self._flat = _flat(problem, scope, np.flatnonzero(~is_tapered))
-        self._pool = ThreadPoolExecutor(max_workers=THREADS)
 
     def respond(self, prices: FloatArray, sees: IntArray) -> FloatArray:
         """Return every vehicle's energies [N, T] in kWh at prices [K, T] per kWh, of which each sees the one given [N].
@@ -135,12 +132,8 @@ class FleetResponse:
         Vehicles that see the same prices share what can be said of prices alone, such as their order.
         """
         taken = np.zeros(self._shape)
-
-        def answer(part: FlatVehicles | TaperedVehicles) -> None:
+        for part in (*self._tapered, self._flat):
             taken[part.rows] = part.respond(prices, sees[part.rows])
-
-        # NumPy lets go of the interpreter while it works on large arrays, and no two parts share a row.
-        list(self._pool.map(answer, [*self._tapered, self._flat]))
         return taken
 
     def shortfall_cost(self, taken_kwh: FloatArray) -> FloatArray:
