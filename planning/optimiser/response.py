@@ -123,8 +123,8 @@ class FleetResponse:
         depth = problem.fleet.need_kwh / np.maximum(scope.ceiling_kw.max(axis=1, initial=0.0), 1e-6)
         ordered = tapered[np.argsort(depth[tapered], kind="stable")]
         chunks = np.array_split(ordered, -(-len(ordered) // CHUNK)) if len(ordered) else []
-        self._tapered: list[TaperedVehicles] = [_tapered(problem, scope, rows) for rows in chunks]
-        self._flat = _flat(problem, scope, np.flatnonzero(~is_tapered))
+        self._parts: list[FlatVehicles | TaperedVehicles] = [_tapered(problem, scope, rows) for rows in chunks]
+        self._parts.append(_flat(problem, scope, np.flatnonzero(~is_tapered)))
 
     def respond(self, prices: FloatArray, sees: IntArray) -> FloatArray:
         """Return every vehicle's energies [N, T] in kWh at prices [K, T] per kWh, of which each sees the one given [N].
@@ -132,7 +132,7 @@ class FleetResponse:
         Vehicles that see the same prices share what can be said of prices alone, such as their order.
         """
         taken = np.zeros(self._shape)
-        for part in (*self._tapered, self._flat):
+        for part in self._parts:
             taken[part.rows] = part.respond(prices, sees[part.rows])
         return taken
 
