@@ -31,7 +31,7 @@ MARGIN_PER_KWH = 0.002
 NOISE = 0.02
 WIDENING = 100.0
 NEARLY_CONVERGED = 0.5
-NEARLY_BALANCED = 1e-6  # more that is traded would have to be driven out by the dual simplex, which takes thrice as long
+NEARLY_BALANCED = 1e-6  # driving more of it out takes the dual simplex three times as long
 FIRST_NOISY_ROUNDS = 3
 SEED = 20261122
 

@@ -41,8 +41,9 @@ class FlatVehicles:
         # Whatever costs more than the shortfall is better left out.
         offered = self.slot_kwh.ravel()[order] * (ranked < self.shortfall_price[:, None])
         filled = np.minimum(np.cumsum(offered, axis=1), self.need_kwh[:, None])
+        filled[:, 1:] -= filled[:, :-1].copy()
         taken: FloatArray = np.empty_like(filled)
-        taken.ravel()[order] = np.diff(filled, axis=1, prepend=0.0)
+        taken.ravel()[order] = filled
         return taken
 
 
